@@ -1,0 +1,106 @@
+# Masterwork. `make help` lists what can be done; everything that is built goes under build/.
+#
+# A folder is a library; its mw-*.c are programs; its *_test.c are cmocka tests that may use the
+# libraries of the folder's layer and below (LIBS_*). A new file is found by itself.
+
+SHELL := /bin/bash
+BUILD ?= build
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PYTHON ?= /usr/bin/python3
+FAULTS ?= 1
+SAN ?=
+JOBS ?= $(shell nproc)
+MAKEFLAGS += --no-print-directory
+
+WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+        -Wpointer-arith -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wwrite-strings
+CPPFLAGS += -I. -D_GNU_SOURCE -DMW_FAULTS=$(FAULTS)
+CFLAGS += -std=gnu11 -O2 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) $(SAN)
+LDFLAGS += $(SAN)
+
+# ---- layers: each line names a folder, its libraries and those below it, in link order ----------
+FOLDERS := engine/core engine/os engine/conf engine/shm engine/http engine/worker engine/master \
+           faultinject scenarios/history scenarios/judge scenarios/witness
+LIBS_scenarios/history := scenarios/history
+LIBS_faultinject := faultinject $(LIBS_scenarios/history)
+LIBS_engine/core := engine/core
+LIBS_engine/os := engine/os $(LIBS_faultinject)
+LIBS_engine/conf := engine/conf $(LIBS_engine/os)
+LIBS_engine/shm := engine/shm $(LIBS_engine/os)
+LIBS_engine/http := engine/http engine/conf engine/core engine/shm $(LIBS_engine/os)
+LIBS_engine/worker := engine/worker $(LIBS_engine/http)
+LIBS_engine/master := engine/master $(LIBS_engine/worker)
+LIBS_scenarios/judge := scenarios/judge $(LIBS_scenarios/history)
+LIBS_scenarios/witness := scenarios/witness $(LIBS_scenarios/history)
+SYSLIBS := -lev -lssl -lcrypto -ljansson -lz -lpthread -lm
+
+sources = $(filter-out %_test.c,$(wildcard $(1)/*.c))
+programs = $(wildcard $(1)/mw-*.c)
+members = $(filter-out $(call programs,$(1)),$(call sources,$(1)))
+object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+archive = $(BUILD)/lib/$(subst /,-,$(1)).a
+archives = $(foreach lib,$(LIBS_$(1)),$(call archive,$(lib)))
+
+TESTS := $(foreach f,$(FOLDERS),$(wildcard $(f)/*_test.c))
+TEST_BINS := $(patsubst %.c,$(BUILD)/test/%,$(TESTS))
+PROGRAMS := $(foreach f,$(FOLDERS),$(call programs,$(f)))
+PROGRAM_BINS := $(patsubst %.c,$(BUILD)/bin/%,$(notdir $(PROGRAMS)))
+
+.DEFAULT_GOAL := all
+.PHONY: help deps all verify test unit check tidy format format-check san bench clean install
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+all: $(PROGRAM_BINS) $(BUILD)/bin/masterwork ## build every program into build/bin
+	@true
+
+define FOLDER_RULES
+$(call archive,$(1)): $(call object,$(call members,$(1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+$(foreach p,$(call programs,$(1)),$(eval $(call PROGRAM_RULE,$(p),$(1))))
+$(foreach t,$(wildcard $(1)/*_test.c),$(eval $(call TEST_RULE,$(t),$(1))))
+endef
+define PROGRAM_RULE
+$(BUILD)/bin/$(basename $(notdir $(1))): $(call object,$(1)) $(call archives,$(2))
+	@mkdir -p $$(@D)
+	@echo "  link   $$@"
+	@$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $(call archives,$(2)) -Wl,--end-group $$(SYSLIBS)
+endef
+define TEST_RULE
+$(BUILD)/test/$(basename $(1)): $(call object,$(1)) $(call archives,$(2))
+	@mkdir -p $$(@D)
+	@$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $(call archives,$(2)) -Wl,--end-group $$(SYSLIBS) -lcmocka
+endef
+$(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
+
+$(BUILD)/obj/%.o: %.c | $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo "  cc     $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# Objects made with other flags are of no use: a change of them starts afresh.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@flags='$(CC) $(CPPFLAGS) $(CFLAGS)'; \
+	 if [ -f $@ ] && [ "$$(cat $@)" != "$$flags" ]; then rm -rf $(BUILD)/obj $(BUILD)/lib; fi; \
+	 if [ ! -f $@ ] || [ "$$(cat $@)" != "$$flags" ]; then echo "$$flags" > $@; fi
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/bin/masterwork: Makefile
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\n# Runs the director from this build.\nhere=$$(cd "$$(dirname "$$0")" && pwd)\nroot=$$(cd "$$here/../.." && pwd)\nMW_BIN="$$here" PYTHONPATH="$$root/pytests$${PYTHONPATH:+:$$PYTHONPATH}" exec $(PYTHON) -m masterwork "$$@"\n' > $@
+	@chmod +x $@
+
+unit: $(TEST_BINS) ## run the C tests
+	@fail=0; for t in $(TEST_BINS); do \
+	    if out=$$(CMOCKA_MESSAGE_OUTPUT=stdout timeout 120 $$t 2>&1); then echo "  ok     $$t"; \
+	    else echo "$$out"; echo "  FAILED $$t (run it again: $$t)"; fail=1; fi; done; exit $$fail

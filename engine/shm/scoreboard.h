@@ -1,0 +1,92 @@
+/* The scoreboard: what the master and its workers show each other and the status page, in one
+ * shared anonymous mapping that the master makes before the first worker. No locks: every field has
+ * one writer and is read with relaxed atomics, so that a process killed at any instruction leaves it
+ * usable; totals of workers that are gone are added to `retired` by the master when it reaps. */
+#ifndef ENGINE_SHM_SCOREBOARD_H
+#define ENGINE_SHM_SCOREBOARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Counters of a worker. COUNTER(symbol, "name", gauge, "meaning"): one list for the struct, the
+ * JSON page and the Prometheus page. */
+#define SCORE_COUNTERS(C)                                                                          \
+    C(accepted, "accepted", 0, "connections accepted")                                             \
+    C(requests, "requests", 0, "requests executed")                                                \
+    C(active, "active", 1, "connections established")                                              \
+    C(reading, "reading", 1, "connections whose request is being read")                            \
+    C(writing, "writing", 1, "connections whose answer is being sent")                             \
+    C(waiting, "waiting", 1, "idle keep-alive connections")                                        \
+    C(bytes_in, "bytes_in", 0, "bytes received")                                                   \
+    C(bytes_out, "bytes_out", 0, "bytes sent")                                                     \
+    C(status_2xx, "responses_2xx", 0, "answers with status 2xx")                                   \
+    C(status_3xx, "responses_3xx", 0, "answers with status 3xx")                                   \
+    C(status_4xx, "responses_4xx", 0, "answers with status 4xx")                                   \
+    C(status_5xx, "responses_5xx", 0, "answers with status 5xx")                                   \
+    C(accept_errors, "accept_errors", 0, "accepts that failed")                                    \
+    C(accept_pauses, "accept_pauses", 0, "times accepting was paused")                             \
+    C(shed, "shed", 0, "connections turned away at a limit")
+
+enum { SCORE_SLOTS_MAX = 256 }; /* rows; old and new generation each take rows during a reload */
+
+struct score_counters {
+#define C(symbol, name, gauge, meaning) uint64_t symbol;
+    SCORE_COUNTERS(C)
+#undef C
+};
+
+/* One worker process. Rows are given out by the master; a row is reused after its worker is reaped. */
+struct score_row {
+    /* written by the master */
+    uint32_t state; /* enum score_state */
+    int32_t pid;
+    int32_t slot;
+    uint32_t generation;
+    uint64_t since_ns;
+    /* written by the worker */
+    uint64_t heartbeat; /* grows at least each 100 ms while its loop turns */
+    uint64_t draining;
+    struct score_counters counters;
+} __attribute__((aligned(64)));
+
+enum score_state { SCORE_FREE, SCORE_STARTING, SCORE_READY, SCORE_DRAINING, SCORE_KILLED };
+
+struct scoreboard {
+    /* written by the master */
+    int32_t master_pid;
+    uint32_t generation;     /* current */
+    uint32_t workers;        /* configured */
+    uint64_t started_ns;
+    uint64_t reloads_asked, reloads_ok, reloads_refused, reloads_undone;
+    uint32_t last_report;    /* enum hist_report of the last reload */
+    uint32_t last_report_generation;
+    uint64_t last_report_seq; /* grows with each report: `-s reload --wait` */
+    char last_report_text[256];
+    uint64_t respawns, crashes, watchdog_aborts, spawn_failures;
+    uint64_t breaker_until_ns; /* respawning is slowed until; 0 no */
+    uint32_t upgrade_state;
+    struct score_counters retired;
+    struct score_row rows[SCORE_SLOTS_MAX];
+};
+
+/* Maps a fresh scoreboard, shared with children. NULL and *err = -errno without memory. */
+struct scoreboard *scoreboard_new(int *err);
+void scoreboard_free(struct scoreboard *board);
+/* Takes a free row (master). -1: none is free. */
+int scoreboard_take(struct scoreboard *board, pid_t pid, int slot, uint32_t generation,
+                    uint64_t now_ns);
+/* Adds a dead worker's totals to `retired` and frees its row (master). */
+void scoreboard_retire(struct scoreboard *board, int row);
+/* Sum over live rows and retired. */
+void scoreboard_total(const struct scoreboard *board, struct score_counters *out);
+
+#define SCORE_ADD(field, n) __atomic_store_n(&(field), (field) + (uint64_t)(n), __ATOMIC_RELAXED)
+#define SCORE_SET(field, n) __atomic_store_n(&(field), (n), __ATOMIC_RELAXED)
+#define SCORE_GET(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+/* Pages. Write at most size bytes, return what snprintf would. */
+int scoreboard_json(const struct scoreboard *board, uint64_t now_ns, char *out, size_t size);
+int scoreboard_prometheus(const struct scoreboard *board, uint64_t now_ns, char *out, size_t size);
+
+#endif

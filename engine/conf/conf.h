@@ -75,7 +75,7 @@ enum conf_handler {
     HANDLE_STATUS_PROMETHEUS,
     HANDLE_STUB_STATUS,
     /* test handlers (directive test_handler): see docs/configuration.md */
-    HANDLE_ECHO,   /* body: "NONCE GENERATION SLOT PID CONFIG\n" */
+    HANDLE_ECHO,   /* body: "NONCE LABEL SLOT PID GENERATION\n"; `test_handler echo LABEL;` */
     HANDLE_DELAY,  /* as echo, after ?ms= milliseconds */
     HANDLE_BYTES,  /* ?n= bytes of pattern.h; ?ms= spreads them over that time */
     HANDLE_UPLOAD, /* reads the whole body, checks it against pattern.h, answers "NONCE BYTES ok|bad\n" */
@@ -87,6 +87,7 @@ struct conf_location {
     enum { LOCATION_PREFIX, LOCATION_EXACT, LOCATION_PREFIX_FINAL } match; /* "/x", "= /x", "^~ /x" */
     struct conf_str path;
     enum conf_handler handler;
+    struct conf_str label;       /* HANDLE_ECHO and others: the configuration's own name for itself */
     struct conf_str root, alias; /* alias empty: root + uri */
     const struct conf_str *index;
     size_t index_count;

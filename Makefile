@@ -104,3 +104,63 @@ unit: $(TEST_BINS) ## run the C tests
 	@fail=0; for t in $(TEST_BINS); do \
 	    if out=$$(CMOCKA_MESSAGE_OUTPUT=stdout timeout 120 $$t 2>&1); then echo "  ok     $$t"; \
 	    else echo "$$out"; echo "  FAILED $$t (run it again: $$t)"; fail=1; fi; done; exit $$fail
+
+# ---- what is needed, from Debian ------------------------------------------------------------------
+DEBIAN_PACKAGES := gcc make pkg-config libc6-dev libev-dev libssl-dev libpcre2-dev zlib1g-dev \
+        libjansson-dev libcmocka-dev wrk python3 python3-pytest python3-pytest-timeout \
+        python3-pytest-xdist python3-hypothesis python3-numpy python3-rich python3-jinja2 \
+        universal-ctags curl procps
+CHECK_PACKAGES := clang clang-format libclang-rt-14-dev valgrind nginx-light
+missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || printf '%s ' $$p; done)
+
+deps: ## install what is missing (Debian packages)
+	@missing='$(call missing,$(DEBIAN_PACKAGES))'; .ci/install $$missing
+
+deps-check: deps ## ... and what only `make check` and the nginx target need
+	@missing='$(call missing,$(filter-out nginx-light,$(CHECK_PACKAGES)))'; \
+	 [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; .ci/install $$missing
+.PHONY: deps-check
+
+# ---- what a user runs -------------------------------------------------------------------------------
+verify: deps ## build, stage the quick stories on the engine, print the verdicts
+	@$(MAKE) -j$(JOBS) all
+	@$(BUILD)/bin/masterwork verify engine $(VERIFY)
+
+test: deps-check ## everything that must pass
+	@$(MAKE) -j$(JOBS) all $(TEST_BINS)
+	@$(MAKE) unit
+	@MW_BIN=$(abspath $(BUILD))/bin $(PYTHON) -m pytest pytests -q -n $(JOBS) $(PYTEST)
+
+check: test tidy format-check ## test, the rules of the house, clang and the sanitizers
+	@$(MAKE) CC=clang BUILD=$(BUILD)/clang -j$(JOBS) all
+	@$(MAKE) san
+
+tidy: ## function lengths, layers, banned calls, a core without I/O, fresh documents
+	@$(MAKE) -j$(JOBS) all
+	@$(PYTHON) .ci/tidy.py $(BUILD)
+
+C_FILES := $(foreach f,$(FOLDERS) bench,$(wildcard $(f)/*.c $(f)/*.h))
+format: ## lay out the C code
+	@clang-format -i $(C_FILES)
+format-check: ## is it laid out?
+	@clang-format --dry-run -Werror $(C_FILES)
+
+san: ## the C tests under ASan and UBSan
+	@$(MAKE) BUILD=$(BUILD)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+	    -j$(JOBS) unit
+
+bench: ## measure the engine against nginx and the floor
+	@$(MAKE) deps-check
+	@$(MAKE) -j$(JOBS) all
+	@MW_BIN=$(abspath $(BUILD))/bin $(PYTHON) bench/bench.py
+
+PREFIX ?= /usr/local
+install: all ## copy programs to PREFIX/bin, the package and the stories to PREFIX/share/masterwork
+	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/masterwork/pytests
+	@install $(PROGRAM_BINS) $(DESTDIR)$(PREFIX)/bin
+	@cp -r pytests/masterwork $(DESTDIR)$(PREFIX)/share/masterwork/pytests/
+	@cp -r scenarios --parents $(DESTDIR)$(PREFIX)/share/masterwork 2>/dev/null || true
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+clean: ## remove build/
+	@rm -rf $(BUILD)

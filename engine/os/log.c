@@ -1,0 +1,141 @@
+/* The error log of this process: formats a line, escapes what could forge another one, and appends
+ * it with a single write. A log that cannot be written never stops the server: the line is lost. */
+#include "engine/os/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/os/clock.h"
+#include "engine/os/sys.h"
+#include "faultinject/fault.h"
+
+#define LOG_LINE_MAX 2048 /* nginx's bound; longer messages are cut */
+#define LOG_MODE 0644
+
+static struct {
+    int fd;
+    enum log_level level;
+    char path[PATH_MAX]; /* empty: stderr */
+} error_log = {.fd = STDERR_FILENO, .level = LEVEL_NOTICE};
+
+static const char *const level_words[] = {
+    [LEVEL_EMERG] = "emerg", [LEVEL_ALERT] = "alert", [LEVEL_CRIT] = "crit",
+    [LEVEL_ERR] = "error",   [LEVEL_WARN] = "warn",   [LEVEL_NOTICE] = "notice",
+    [LEVEL_INFO] = "info",   [LEVEL_DEBUG] = "debug",
+};
+
+static void log_switch(int fd)
+{
+    int old = error_log.fd;
+    error_log.fd = fd;
+    if (old != STDERR_FILENO)
+        sys_close(old);
+}
+
+int log_open(const char *path, enum log_level level)
+{
+    if (strcmp(path, "stderr") == 0) {
+        error_log.path[0] = '\0';
+        error_log.level = level;
+        log_switch(STDERR_FILENO);
+        return 0;
+    }
+    size_t len = strlen(path);
+    if (len == 0)
+        return -ENOENT;
+    if (len >= sizeof error_log.path)
+        return -ENAMETOOLONG;
+    int fd = sys_open(path, O_WRONLY | O_APPEND | O_CREAT, LOG_MODE);
+    if (fd < 0)
+        return fd;
+    memmove(error_log.path, path, len + 1); /* the caller may hand us our own path */
+    error_log.level = level;
+    log_switch(fd);
+    return 0;
+}
+
+int log_reopen(void)
+{
+    int failed = fault_step(FAULT_log_reopen);
+    if (failed != 0)
+        return -failed;
+    return error_log.path[0] == '\0' ? 0 : log_open(error_log.path, error_log.level);
+}
+
+int log_fd(void)
+{
+    return error_log.fd;
+}
+
+static size_t log_stamp(char *out, size_t size, enum log_level level)
+{
+    time_t now = (time_t)(clock_wall_ns() / NS_PER_S);
+    struct tm local;
+    localtime_r(&now, &local);
+    size_t used = strftime(out, size, "%Y/%m/%d %H:%M:%S", &local);
+    int more = snprintf(out + used, size - used, " [%s] %d#%d: ", level_words[level], (int)getpid(),
+                        (int)gettid());
+    return used + (size_t)more;
+}
+
+/* Messages quote what clients send; a line feed among it must not begin a line of its own. */
+static size_t log_escape(char *out, size_t size, const char *message)
+{
+    size_t used = 0;
+    for (const char *c = message; *c != '\0' && used + 5 < size; c++) {
+        unsigned char byte = (unsigned char)*c;
+        if (byte < 0x20 || byte == 0x7f)
+            used += (size_t)snprintf(out + used, size - used, "\\x%02X", byte);
+        else
+            out[used++] = *c;
+    }
+    return used;
+}
+
+static __attribute__((format(printf, 2, 0))) void log_append(enum log_level level,
+                                                             const char *format, va_list args)
+{
+    if (level > error_log.level || fault_step(FAULT_log_write) != 0)
+        return;
+    char message[LOG_LINE_MAX];
+    char line[LOG_LINE_MAX];
+    vsnprintf(message, sizeof message, format, args);
+    size_t used = log_stamp(line, sizeof line, level);
+    used += log_escape(line + used, sizeof line - used - 1, message);
+    line[used++] = '\n';
+    sys_write(error_log.fd, line, used);
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    int saved = errno; /* callers log in the middle of handling something else */
+    va_list args;
+    va_start(args, format);
+    log_append(level, format, args);
+    va_end(args);
+    errno = saved;
+}
+
+bool log_level_parse(const char *word, enum log_level *level)
+{
+    for (size_t i = 0; i < sizeof level_words / sizeof level_words[0]; i++) {
+        if (strcmp(word, level_words[i]) == 0) {
+            *level = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void log_check_failed(const char *condition, const char *file, int line)
+{
+    log_line(LEVEL_ALERT, "check failed: %s at %s:%d", condition, file, line);
+    abort();
+}

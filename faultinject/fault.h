@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #define FAULT_ENGINE 1u
 #define FAULT_SHIM 2u
@@ -27,14 +28,17 @@ enum fault_kind { FAULT_NONE, FAULT_ERRNO, FAULT_DELAY, FAULT_SHORT, FAULT_CRASH
 
 enum fault_role { FAULT_ROLE_ANY, FAULT_ROLE_MASTER, FAULT_ROLE_WORKER };
 
-/* What a rule decided. value: errno, ns, bytes, signal or exit code, by kind. */
+/* What a rule decided. value: errno, ns, bytes, signal or exit code, by kind; for corrupt a random
+ * number that says which byte. */
 struct fault_hit {
     enum fault_kind kind;
     int64_t value;
 };
 
+#if MW_FAULTS
 /* Attaches to the board named by MW_FAULT_BOARD. Returns 0 (also when the variable is not set) or
- * a negative errno: a board that is named but unusable must end start-up with a clear error. */
+ * a negative errno: a board that is named but unusable must end start-up with a clear error.
+ * -ENOSYS: this program was built without fault points (FAULTS=0). */
 int fault_attach(void);
 /* Says who this process is; starts its random streams. Call after fork. */
 void fault_identify(enum fault_role role, int slot, uint32_t generation);
@@ -42,13 +46,22 @@ void fault_identify(enum fault_role role, int slot, uint32_t generation);
  * when the caller has something to do (errno, short, corrupt, sabotage). Do not call directly. */
 bool fault_consult(enum fault_point point, struct fault_hit *hit);
 
-#if MW_FAULTS
 extern const volatile uint32_t *fault_armed_rules; /* points at the board's count, or at a zero */
 static inline bool fault_check(enum fault_point point, struct fault_hit *hit)
 {
     return __builtin_expect(*fault_armed_rules != 0, 0) && fault_consult(point, hit);
 }
 #else
+static inline int fault_attach(void)
+{
+    return getenv("MW_FAULT_BOARD") ? -ENOSYS : 0;
+}
+static inline void fault_identify(enum fault_role role, int slot, uint32_t generation)
+{
+    (void)role;
+    (void)slot;
+    (void)generation;
+}
 static inline bool fault_check(enum fault_point point, struct fault_hit *hit)
 {
     (void)point;

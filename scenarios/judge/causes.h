@@ -1,0 +1,40 @@
+/* Why did a worker end? Remembers who was signalled, aborted, or had a fault fire in it, so that
+ * an exit with no cause can be told from one that the story asked for. */
+#ifndef SCENARIOS_JUDGE_CAUSES_H
+#define SCENARIOS_JUDGE_CAUSES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "scenarios/judge/judge.h"
+#include "scenarios/judge/world.h"
+
+/* The kinds a checker must observe to keep its causes; goes into its list of kinds. */
+#define CAUSES_KINDS                                                                               \
+    HIST_DIRECTOR_SIGNAL, HIST_STORM_SIGNAL, HIST_FAULT_FIRED, HIST_ENGINE_WATCHDOG,               \
+        HIST_ENGINE_DRAIN, HIST_ENGINE_ORPHAN
+
+enum { CAUSES_KEPT = 512 };
+
+struct causes {
+    struct hist_record kept[CAUSES_KEPT]; /* a ring: a story disturbs few processes at a time */
+    unsigned next;
+    struct hist_record everybody; /* the last signal to the whole tree or group */
+};
+
+void causes_take(struct causes *causes, const struct hist_record *r);
+/* The latest cause for `pid` to end, or NULL: it ended by itself. */
+const struct hist_record *causes_of(const struct causes *causes, uint32_t pid);
+
+/* Is this the first record that tells the exit of a worker of the tree? (Two witnesses may.) */
+bool exit_is_news(const struct world *world, const struct hist_record *r);
+/* Ended by a signal, or with a code that is not 0; false where the status is unknown. */
+bool exit_is_abnormal(uint64_t status);
+/* "signal 9", "code 3", "unknown status" */
+const char *exit_text(uint64_t status, char *out, int size);
+/* A request that did not get its answer, counted against the server. */
+bool end_is_failure(const struct world *world, const struct hist_record *r);
+/* Guarantees about serving hold now: ready, and not yet being stopped. */
+bool world_serving(const struct world *world);
+
+#endif

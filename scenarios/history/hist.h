@@ -106,6 +106,10 @@ struct hist {
  * that is not a history gives -EINVAL and its name and fault in `why`. */
 int hist_read(struct hist *h, const char *path, char *why, size_t why_size);
 void hist_free(struct hist *h);
+/* Writes them as one file, which must not exist. Returns 0 or a negative errno. */
+int hist_write(const struct hist *h, const char *path);
+/* When the story began (director.begin), or the first record's time; 0 of an empty history. */
+uint64_t hist_begin_ns(const struct hist *h);
 
 /* ---- words ---------------------------------------------------------------------------------- */
 

@@ -16,6 +16,7 @@ struct line {
     char *out;
     size_t size;
     int length; /* what would have been written */
+    uint64_t t0_ns;
 };
 
 static void line_add(struct line *line, const char *format, ...)
@@ -23,14 +24,14 @@ static void line_add(struct line *line, const char *format, ...)
 static void add_field(struct line *line, const struct hist_record *r, enum hist_field field);
 static void add_flags(struct line *line, uint16_t flags);
 
+static double seconds_since(uint64_t t_ns, uint64_t t0_ns);
+
 int hist_print(char *out, size_t size, const struct hist_record *r, uint64_t t0_ns)
 {
-    struct line line = {out, size, 0};
+    struct line line = {out, size, 0, t0_ns};
     if (size > 0)
         out[0] = '\0';
-    double seconds =
-        r->t_ns >= t0_ns ? (double)(r->t_ns - t0_ns) / 1e9 : -((double)(t0_ns - r->t_ns) / 1e9);
-    line_add(&line, "%11.6f  %-20s", seconds, hist_kind_name(r->kind));
+    line_add(&line, "%11.6f  %-20s", seconds_since(r->t_ns, t0_ns), hist_kind_name(r->kind));
     if (r->kind < HIST_KIND_COUNT)
         for (unsigned i = 0; i < HIST_FIELD_COUNT; i++)
             add_field(&line, r, (enum hist_field)i);
@@ -47,6 +48,11 @@ static void line_add(struct line *line, const char *format, ...)
     va_end(args);
     if (n > 0)
         line->length += n;
+}
+
+static double seconds_since(uint64_t t_ns, uint64_t t0_ns)
+{
+    return t_ns >= t0_ns ? (double)(t_ns - t0_ns) / 1e9 : -((double)(t0_ns - t_ns) / 1e9);
 }
 
 /* ---- numbers -------------------------------------------------------------------------------- */
@@ -150,9 +156,13 @@ static const char *choice_find(const char *text, uint64_t number, size_t *len)
 static bool add_choice(struct line *line, const char *text, uint64_t number)
 {
     size_t len = 0;
-    const char *words = choice_find(text, number, &len);
-    if (words == NULL)
+    if (!isdigit((unsigned char)text[0]))
         return false;
+    const char *words = choice_find(text, number, &len);
+    if (words == NULL) {
+        line_add(line, " (%" PRIu64 "; %s)", number, text);
+        return true;
+    }
     while (len > 0 && words[len - 1] == ' ')
         len--;
     line_add(line, " (%.*s)", (int)len, words);
@@ -203,13 +213,12 @@ static void add_errno(struct line *line, uint64_t number)
 static void add_number(struct line *line, const char *text, uint64_t number)
 {
     size_t len = strcspn(text, ",(;:");
-    if (add_enum(line, text, number) || add_pair(line, text, number) ||
+    if (add_pair(line, text, number) || add_enum(line, text, number) ||
         add_choice(line, text, number))
         return;
     if (has_prefix(text, "ns ")) {
-        line_add(line, " ");
+        add_label(line, text + strlen("ns "));
         add_duration(line, number);
-        line_add(line, "-%.*s", (int)strcspn(text + 3, " ,"), text + 3);
         return;
     }
     add_label(line, text);
@@ -221,6 +230,8 @@ static void add_number(struct line *line, const char *text, uint64_t number)
         add_wait_status(line, number);
     else if (has_prefix(text, "state letter"))
         line_add(line, "%c", number > 32 && number < 127 ? (char)number : '?');
+    else if (has_prefix(text, "time ") || has_prefix(text, "t after"))
+        line_add(line, "%.6f", seconds_since(number, line->t0_ns));
     else if (strstr(text, "mask") != NULL)
         line_add(line, "%016" PRIx64, number);
     else if (has_suffix(text, len, " ns"))

@@ -60,6 +60,32 @@ void hist_free(struct hist *h)
     memset(h, 0, sizeof(*h));
 }
 
+uint64_t hist_begin_ns(const struct hist *h)
+{
+    for (size_t i = 0; i < h->count; i++)
+        if (h->records[i].kind == HIST_DIRECTOR_BEGIN)
+            return h->records[i].t_ns;
+    return h->count > 0 ? h->records[0].t_ns : 0;
+}
+
+int hist_write(const struct hist *h, const char *path)
+{
+    struct hist_header header;
+    hist_header_fill(&header, HIST_ROLE_NONE);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -errno;
+    FILE *out = fdopen(fd, "w");
+    if (out == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    fwrite(&header, sizeof(header), 1, out);
+    fwrite(h->records, sizeof(*h->records), h->count, out);
+    bool failed = ferror(out) != 0;
+    return fclose(out) == 0 && !failed ? 0 : -EIO;
+}
+
 /* ---- time order ----------------------------------------------------------------------------- */
 
 static size_t run_end(const struct pile *pile, size_t begin)

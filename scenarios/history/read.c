@@ -192,6 +192,8 @@ static int take_records(struct pile *pile, int fd, uint64_t bytes)
     int err = pile_reserve(pile, bytes / sizeof(struct hist_record));
     if (err != 0)
         return err;
+    if (bytes < sizeof(struct hist_record))
+        return 0;
     struct hist_record *to = &pile->records[pile->count];
     ssize_t got = read_fully(fd, to, bytes / sizeof(*to) * sizeof(*to));
     if (got < 0)

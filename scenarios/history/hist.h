@@ -32,6 +32,7 @@ enum hist_pause { HIST_PAUSE_LIST(HIST_WORD) HIST_PAUSE_COUNT };
 enum hist_why { HIST_WHY_LIST(HIST_WORD) HIST_WHY_COUNT };
 enum hist_upgrade { HIST_UPGRADE_LIST(HIST_WORD) HIST_UPGRADE_COUNT };
 enum hist_param { HIST_PARAM_LIST(HIST_WORD) HIST_PARAM_COUNT };
+enum hist_fault { HIST_FAULT_LIST(HIST_WORD) HIST_FAULT_COUNT };
 enum hist_flag_index { HIST_FLAG_LIST(HIST_WORD) HIST_FLAG_COUNT };
 #undef HIST_WORD
 /* hist_record.flags is a set of 1u << enum hist_flag_index. */
@@ -126,6 +127,7 @@ const char *hist_pause_name(unsigned word);
 const char *hist_why_name(unsigned word);
 const char *hist_upgrade_name(unsigned word);
 const char *hist_param_name(unsigned word);
+const char *hist_fault_name(unsigned word);
 /* One record as one line for people: time relative to t0_ns in seconds, kind, then named fields
  * with their words. Returns what snprintf would. */
 int hist_print(char *out, size_t size, const struct hist_record *r, uint64_t t0_ns);

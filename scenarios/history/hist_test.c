@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "faultinject/fault.h"
 #include "scenarios/history/hist_file.h"
 #include "scenarios/history/pattern.h"
 #include "scenarios/history/words.h"
@@ -355,6 +356,9 @@ static void lists_are_whole(void **state)
     assert_string_equal(hist_outcome_name(HIST_SERVER_ERROR), "5xx");
     assert_string_equal(hist_report_name(HIST_REPORT_COUNT), "?");
     assert_string_equal(hist_role_name(HIST_SIM), "sim");
+    assert_int_equal(HIST_FAULT_COUNT, FAULT_KIND_COUNT);
+    assert_int_equal(HIST_FAULT_STALL, FAULT_STALL);
+    assert_int_equal(HIST_FAULT_SABOTAGE, FAULT_SABOTAGE);
     /* A field that is said to hold a word must name a list that exists. */
     for (unsigned kind = 1; kind < HIST_KIND_COUNT; kind++)
         for (unsigned f = 0; f < HIST_FIELD_COUNT; f++) {

@@ -190,7 +190,7 @@ void vocabulary_print_markdown(FILE *out)
     fprintf(out, "\n## Words\n");
     for (size_t i = 0; i < hist_list_count; i++) {
         /* The fault points have a page of their own. */
-        if (strncmp(hist_lists[i].name, "fault_", strlen("fault_")) == 0)
+        if (strcmp(hist_lists[i].name, "fault_point") == 0)
             continue;
         fprintf(out, "\n### %s\n\n| number | word | meaning |\n| --- | --- | --- |\n",
                 hist_lists[i].name);

@@ -29,6 +29,7 @@ LIST(pause, HIST_PAUSE_LIST)
 LIST(why, HIST_WHY_LIST)
 LIST(upgrade, HIST_UPGRADE_LIST)
 LIST(param, HIST_PARAM_LIST)
+LIST(fault, HIST_FAULT_LIST)
 LIST(flag, HIST_FLAG_LIST)
 
 static const struct hist_word role_words[HIST_ROLE_COUNT] = {
@@ -48,20 +49,6 @@ static const struct hist_word fault_point_words[] = {
 #undef FAULT_POINT
 };
 
-/* In the order of enum fault_kind (faultinject/fault.h), which lies above this folder. */
-static const struct hist_word fault_kind_words[] = {
-    {"none", "nothing"},
-    {"errno", "the call fails"},
-    {"delay", "it takes longer"},
-    {"short", "partial input or output"},
-    {"crash", "the process dies of a signal"},
-    {"exit", "the process exits"},
-    {"stall", "the process hangs until disarmed"},
-    {"spin", "the process burns CPU until disarmed"},
-    {"corrupt", "a byte is changed"},
-    {"sabotage", "a wrong behaviour is switched on"},
-};
-
 const struct hist_list hist_lists[] = {
     {"outcome", outcome_words, COUNT_OF(outcome_words)},
     {"population", population_words, COUNT_OF(population_words)},
@@ -77,7 +64,7 @@ const struct hist_list hist_lists[] = {
     {"flag", flag_words, COUNT_OF(flag_words)},
     {"role", role_words, COUNT_OF(role_words)},
     {"fault_point", fault_point_words, COUNT_OF(fault_point_words)},
-    {"fault_kind", fault_kind_words, COUNT_OF(fault_kind_words)},
+    {"fault_kind", fault_words, COUNT_OF(fault_words)},
 };
 const size_t hist_list_count = COUNT_OF(hist_lists);
 
@@ -119,6 +106,7 @@ NAME_FUNCTION(pause)
 NAME_FUNCTION(why)
 NAME_FUNCTION(upgrade)
 NAME_FUNCTION(param)
+NAME_FUNCTION(fault)
 
 /* FNV-1a over names: kinds, then each list but the fault points, which come and go. */
 static uint64_t mix(uint64_t hash, const char *text)

@@ -1,0 +1,214 @@
+/* Building answers. The head is formatted once, when it is known whether the connection stays. */
+#include "engine/http/answer.h"
+
+#include <strings.h>
+
+#include "engine/http/status.h"
+#include "engine/http/variables.h"
+#include "engine/os/log.h"
+#include "engine/os/sys.h"
+
+static bool answer_is_redirect(int status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* Answers that never have a body (RFC 9110 6.4.1). */
+static bool answer_is_bodiless(int status)
+{
+    return status < 200 || status == 204 || status == 304;
+}
+
+void answer_drop_body(struct exchange *x)
+{
+    if (x->answer.file_fd >= 0)
+        sys_close(x->answer.file_fd);
+    x->answer.file_fd = -1;
+    x->answer.body = BODY_NONE;
+}
+
+void answer_text(struct exchange *x, int status, struct conf_str type, struct conf_str body)
+{
+    struct answer *answer = &x->answer;
+    answer->status = status;
+    answer->content_type = type;
+    answer->body = BODY_MEMORY;
+    answer->memory = body;
+    answer->length = body.len;
+    answer->length_known = true;
+}
+
+static struct conf_str answer_server_words(const struct exchange *x)
+{
+    bool tokens = x->location == NULL || x->location->server_tokens;
+    return tokens ? STR(SERVER_NAME "/" SERVER_VERSION) : STR(SERVER_NAME);
+}
+
+void answer_page(struct exchange *x, int status)
+{
+    answer_drop_body(x);
+    x->answer.header_count = 0;
+    x->answer.silent = false;
+    x->answer.upgraded = false;
+    x->handler = NULL;
+    struct builder page;
+    builder_start(&page, &x->pool, 256);
+    for (int part = 0; part < 2; part++) {
+        builder_add(&page, part == 0 ? STR("<html>\r\n<head><title>")
+                                     : STR("</title></head>\r\n<body>\r\n<center><h1>"));
+        builder_add_u64(&page, (uint64_t)status);
+        builder_add_char(&page, ' ');
+        /* The page says what browsers and RFC 9110 call it, the status line what nginx does. */
+        builder_add(&page, status == 302 ? STR("Found") : status_title(status));
+    }
+    builder_add(&page, STR("</h1></center>\r\n<hr><center>"));
+    builder_add(&page, answer_server_words(x));
+    builder_add(&page, STR("</center>\r\n</body>\r\n</html>\r\n"));
+    struct conf_str text = builder_end(&page);
+    answer_text(x, status, STR("text/html"), text.at != NULL ? text : STR(""));
+}
+
+void answer_header(struct exchange *x, struct conf_str name, struct conf_str value)
+{
+    CHECK(x->answer.header_count < ANSWER_HEADERS_MAX);
+    x->answer.headers[x->answer.header_count++] = (struct answer_header){name, value};
+}
+
+/* http://HOST[:PORT], as the client knows us. */
+static void answer_add_origin(struct exchange *x, struct builder *to)
+{
+    struct conf_str none = STR("");
+    struct conf_str port = variable_value(x, VAR_server_port, none);
+    builder_add(to, STR("http://"));
+    builder_add(to, variable_value(x, VAR_host, none));
+    if (port.len > 0 && !str_equal(port, STR("80"))) {
+        builder_add_char(to, ':');
+        builder_add(to, port);
+    }
+}
+
+void answer_redirect(struct exchange *x, int status, struct conf_str target)
+{
+    answer_page(x, status);
+    if (target.len == 0)
+        return;
+    if (target.at[0] == '/') {
+        struct builder absolute;
+        builder_start(&absolute, &x->pool, target.len + 128);
+        answer_add_origin(x, &absolute);
+        builder_add(&absolute, target);
+        target = builder_end(&absolute);
+        if (target.at == NULL) {
+            answer_page(x, 500);
+            return;
+        }
+    }
+    answer_header(x, STR("Location"), target);
+}
+
+struct conf_str answer_type_of_path(const struct exchange *x)
+{
+    const struct conf_location *location = x->location;
+    size_t dot = x->path.len;
+    while (dot > 0 && x->path.at[dot - 1] != '.' && x->path.at[dot - 1] != '/')
+        dot--;
+    if (dot == 0 || x->path.at[dot - 1] == '/')
+        return location->default_type;
+    struct conf_str extension = str_make(x->path.at + dot, x->path.len - dot);
+    size_t low = 0, high = location->type_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct conf_str here = location->types[middle].extension;
+        size_t common = here.len < extension.len ? here.len : extension.len;
+        int order = strncasecmp(here.at, extension.at, common);
+        if (order == 0 && here.len == extension.len)
+            return location->types[middle].type;
+        if (order < 0 || (order == 0 && here.len < extension.len))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return location->default_type;
+}
+
+/* ---- the head ----------------------------------------------------------------------------------
+ */
+
+static void answer_add_line(struct builder *head, struct conf_str name, struct conf_str value)
+{
+    builder_add(head, name);
+    builder_add(head, STR(": "));
+    builder_add(head, value);
+    builder_add(head, STR("\r\n"));
+}
+
+/* Does add_header (without `always`) apply to answers with this status? nginx's list. */
+static bool answer_takes_headers(int status)
+{
+    return status == 200 || status == 201 || status == 204 || status == 206 || status == 304 ||
+           answer_is_redirect(status);
+}
+
+static void answer_add_configured(struct exchange *x, struct builder *head)
+{
+    if (x->location == NULL)
+        return;
+    for (size_t i = 0; i < x->location->header_count; i++) {
+        const struct conf_header *header = &x->location->headers[i];
+        if (!header->always && !answer_takes_headers(x->answer.status))
+            continue;
+        struct conf_str value = variable_expand(x, &header->value);
+        if (value.len > 0)
+            answer_add_line(head, header->name, value);
+    }
+}
+
+static void answer_add_status_line(struct builder *head, int status)
+{
+    builder_add(head, STR("HTTP/1.1 "));
+    builder_add_u64(head, (uint64_t)status);
+    builder_add_char(head, ' ');
+    builder_add(head, status_title(status));
+    builder_add(head, STR("\r\n"));
+}
+
+/* How the body's end is told: a length, chunks, or the connection's end. */
+static void answer_add_framing(struct exchange *x, struct builder *head)
+{
+    struct answer *answer = &x->answer;
+    if (answer_is_bodiless(answer->status))
+        return;
+    if (answer->length_known) {
+        builder_add(head, STR("Content-Length: "));
+        builder_add_u64(head, answer->length);
+        builder_add(head, STR("\r\n"));
+    } else if (x->head.minor >= 1) {
+        answer->chunked = answer->body == BODY_PULL;
+        builder_add(head, STR("Transfer-Encoding: chunked\r\n"));
+    }
+}
+
+struct conf_str exchange_head(struct exchange *x, bool close)
+{
+    struct answer *answer = &x->answer;
+    struct builder head;
+    builder_start(&head, &x->pool, 512);
+    answer_add_status_line(&head, answer->status);
+    answer_add_line(&head, STR("Server"), answer_server_words(x));
+    date_update(&x->site->date, x->site->wall_ns);
+    answer_add_line(&head, STR("Date"), str_make(x->site->date.http, DATE_HTTP_LEN));
+    if (answer->content_type.len > 0 && !answer_is_bodiless(answer->status))
+        answer_add_line(&head, STR("Content-Type"), answer->content_type);
+    answer_add_framing(x, &head);
+    if (!answer->upgraded)
+        answer_add_line(&head, STR("Connection"), close ? STR("close") : STR("keep-alive"));
+    for (size_t i = 0; i < answer->header_count; i++)
+        answer_add_line(&head, answer->headers[i].name, answer->headers[i].value);
+    answer_add_configured(x, &head);
+    builder_add(&head, STR("\r\n"));
+    answer->head = builder_end(&head);
+    bool head_only = x->head.method_id == HTTP1_HEAD || answer_is_bodiless(answer->status);
+    if (head_only && !answer->upgraded)
+        answer_drop_body(x);
+    return answer->head;
+}

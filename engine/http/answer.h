@@ -1,0 +1,20 @@
+/* Building answers: what handlers say, and the text that goes out. */
+#ifndef ENGINE_HTTP_ANSWER_H
+#define ENGINE_HTTP_ANSWER_H
+
+#include "engine/http/exchange.h"
+
+/* A whole answer from memory, which must last as long as the exchange. */
+void answer_text(struct exchange *x, int status, struct conf_str type, struct conf_str body);
+/* The standard page for an error or a redirect; forgets what was prepared before. */
+void answer_page(struct exchange *x, int status);
+/* A redirect; a target that starts with '/' is made absolute. */
+void answer_redirect(struct exchange *x, int status, struct conf_str target);
+/* One more header; name and value must last as long as the exchange. */
+void answer_header(struct exchange *x, struct conf_str name, struct conf_str value);
+/* The type for the path's extension, else default_type. */
+struct conf_str answer_type_of_path(const struct exchange *x);
+/* Closes a file that will not be sent. */
+void answer_drop_body(struct exchange *x);
+
+#endif

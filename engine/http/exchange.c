@@ -1,0 +1,251 @@
+/* One request and its answer: from a parsed head to a handler, and from a handler to bytes. */
+#include "engine/http/exchange.h"
+
+#include "engine/http/access_log.h"
+#include "engine/http/answer.h"
+#include "engine/http/handler.h"
+#include "engine/http/route.h"
+#include "engine/http/uri.h"
+#include "engine/os/log.h"
+
+const struct handler *const handler_table[] = {
+    [HANDLE_STATIC] = &handler_static,
+    [HANDLE_RETURN] = &handler_return,
+    [HANDLE_STATUS_JSON] = &handler_status_json,
+    [HANDLE_STATUS_PROMETHEUS] = &handler_status_prometheus,
+    [HANDLE_STUB_STATUS] = &handler_stub_status,
+    [HANDLE_ECHO] = &handler_echo,
+    [HANDLE_DELAY] = &handler_delay,
+    [HANDLE_BYTES] = &handler_bytes,
+    [HANDLE_UPLOAD] = &handler_upload,
+    [HANDLE_STREAM] = &handler_stream,
+    [HANDLE_TUNNEL] = &handler_tunnel,
+};
+
+static void exchange_dispatch(struct exchange *x);
+
+void http_site_tick(struct http_site *site, uint64_t now_ns, uint64_t wall_ns)
+{
+    site->now_ns = now_ns;
+    site->wall_ns = wall_ns;
+}
+
+void exchange_prepare(struct exchange *x, struct http_site *site, const struct http_client *client)
+{
+    memset(x, 0, offsetof(struct exchange, headers));
+    memset((char *)x + offsetof(struct exchange, path), 0,
+           offsetof(struct exchange, pool) - offsetof(struct exchange, path));
+    x->site = site;
+    x->client = client;
+    x->buf = "";
+    x->path = x->args = x->host = x->answer.content_type = x->answer.head = STR("");
+    x->answer.file_fd = -1;
+    x->started_ns = site->now_ns;
+    pool_start(&x->pool);
+}
+
+/* The default server and its own level, before anything better is known. */
+static void exchange_use_defaults(struct exchange *x)
+{
+    x->server = x->client->listen->default_server;
+    x->location = x->server->fallback;
+}
+
+static bool exchange_copy_host(struct exchange *x)
+{
+    struct conf_str sent = exchange_span(x, x->head.host);
+    while (sent.len > 0 && sent.at[sent.len - 1] == '.')
+        sent.len--;
+    char *lower = pool_take(&x->pool, sent.len + 1);
+    if (lower == NULL)
+        return false;
+    for (size_t i = 0; i < sent.len; i++)
+        lower[i] = str_lower(sent.at[i]);
+    x->host = str_make(lower, sent.len);
+    return true;
+}
+
+/* Fills in the normalised path; the status that refuses the request otherwise. */
+static int exchange_normalise(struct exchange *x)
+{
+    struct conf_str raw = exchange_span(x, x->head.path);
+    x->args = exchange_span(x, x->head.query);
+    if (x->head.form == HTTP1_AUTHORITY || x->head.form == HTTP1_ASTERISK)
+        return 405;
+    if (raw.len == 0)
+        raw = STR("/");
+    if ((x->head.flags & (HTTP1_HAS_ESCAPE | HTTP1_HAS_DOTS)) == 0) {
+        x->path = raw;
+        return 0;
+    }
+    char *room = pool_take(&x->pool, raw.len);
+    if (room == NULL)
+        return 500;
+    size_t len = 0;
+    if (uri_normalise(raw, x->server->merge_slashes, room, &len) != URI_OK)
+        return 400;
+    x->path = str_make(room, len);
+    return 0;
+}
+
+static void exchange_find_nonce(struct exchange *x)
+{
+    struct conf_str sent = exchange_known_header(x, HTTP1_NAME_X_MW_NONCE);
+    bool found = sent.at != NULL && str_to_u64(sent, &x->nonce);
+    if (!found && x->location->handler != HANDLE_BYTES) /* there n is the number of bytes */
+        x->nonce = exchange_argument(x, "n", 0);
+}
+
+void exchange_execute(struct exchange *x, const char *buf)
+{
+    x->buf = buf;
+    exchange_use_defaults(x);
+    if (!exchange_copy_host(x)) {
+        exchange_refuse(x, buf, 500);
+        return;
+    }
+    x->server = route_server(x->client->listen, x->host);
+    x->location = x->server->fallback;
+    int refusal = exchange_normalise(x);
+    if (refusal != 0) {
+        exchange_refuse(x, buf, refusal);
+        return;
+    }
+    exchange_dispatch(x);
+}
+
+/* Chooses the location and lets its handler begin. */
+static void exchange_dispatch(struct exchange *x)
+{
+    x->location = route_location(x->server, x->path);
+    exchange_find_nonce(x);
+    if (x->location->internal && !x->internal) {
+        answer_page(x, 404);
+        return;
+    }
+    if (x->head.flags & HTTP1_EXPECT_OTHER) {
+        answer_page(x, 417);
+        return;
+    }
+    uint64_t limit = x->location->client_max_body_size;
+    if (limit != 0 && x->head.framing == HTTP1_LENGTH && x->head.content_length > limit) {
+        log_line(LEVEL_ERR, "*%llu client intended to send too large body: %llu bytes",
+                 (unsigned long long)x->client->number, (unsigned long long)x->head.content_length);
+        answer_page(x, 413);
+        return;
+    }
+    x->handler = handler_table[x->location->handler];
+    if (x->handler->start != NULL)
+        x->handler->start(x);
+    if (!exchange_answered(x) && x->head.framing == HTTP1_NO_BODY)
+        exchange_body_end(x);
+}
+
+void exchange_redirect(struct exchange *x, struct conf_str path)
+{
+    if (++x->redirects > INTERNAL_REDIRECTS_MAX) {
+        log_line(LEVEL_ERR, "*%llu rewrite or internal redirection cycle at \"%.*s\"",
+                 (unsigned long long)x->client->number, (int)path.len, path.at);
+        answer_page(x, 500);
+        return;
+    }
+    x->path = path;
+    x->internal = true;
+    exchange_dispatch(x);
+}
+
+void exchange_refuse(struct exchange *x, const char *buf, int status)
+{
+    x->buf = buf;
+    if (x->location == NULL)
+        exchange_use_defaults(x);
+    answer_page(x, status);
+}
+
+bool exchange_wants_body(const struct exchange *x)
+{
+    return !exchange_answered(x) && x->handler != NULL && x->handler->reads_body;
+}
+
+void exchange_body(struct exchange *x, struct conf_str piece)
+{
+    x->body_bytes += piece.len;
+    if (!exchange_wants_body(x))
+        return;
+    uint64_t limit = x->location->client_max_body_size;
+    if (limit != 0 && x->body_bytes > limit)
+        answer_page(x, 413); /* a chunked body, whose length nobody told us */
+    else if (x->handler->body != NULL)
+        x->handler->body(x, piece);
+}
+
+void exchange_body_end(struct exchange *x)
+{
+    if (exchange_wants_body(x) && x->handler->body_end != NULL)
+        x->handler->body_end(x);
+}
+
+void exchange_wake(struct exchange *x)
+{
+    x->wake_ns = 0;
+    if (!exchange_answered(x) && x->handler != NULL && x->handler->wake != NULL)
+        x->handler->wake(x);
+}
+
+enum pull exchange_pull(struct exchange *x, char *room, size_t size, struct conf_str *piece)
+{
+    enum { TAIL = sizeof HTTP1_CHUNK_TAIL - 1, FRAME = HTTP1_CHUNK_HEAD_MAX + TAIL };
+    *piece = str_make(room, 0);
+    size_t len = 0;
+    if (!x->answer.chunked) {
+        enum pull made = x->handler->pull(x, room, size, &len);
+        piece->len = len;
+        return made;
+    }
+    CHECK(size > FRAME);
+    enum pull made = x->handler->pull(x, room + HTTP1_CHUNK_HEAD_MAX, size - FRAME, &len);
+    if (made == PULL_END)
+        *piece = STR(HTTP1_CHUNK_LAST);
+    if (made != PULL_DATA)
+        return made;
+    char head[HTTP1_CHUNK_HEAD_MAX];
+    size_t head_len = http1_chunk_head(head, len);
+    char *begin = room + HTTP1_CHUNK_HEAD_MAX - head_len;
+    memcpy(begin, head, head_len);
+    memcpy(room + HTTP1_CHUNK_HEAD_MAX + len, HTTP1_CHUNK_TAIL, TAIL);
+    *piece = str_make(begin, head_len + len + TAIL);
+    return made;
+}
+
+void exchange_input(struct exchange *x, struct conf_str piece)
+{
+    x->state.tunnel.pending = piece;
+}
+
+void exchange_input_end(struct exchange *x)
+{
+    x->state.tunnel.ended = true;
+}
+
+void exchange_end(struct exchange *x)
+{
+    if (x->head.line.len > 0 && exchange_answered(x))
+        access_log_write(x);
+    answer_drop_body(x);
+    pool_reset(&x->pool);
+}
+
+struct conf_str exchange_known_header(const struct exchange *x, enum http1_name name)
+{
+    const struct http1_header *header = http1_find(&x->head, name);
+    return header != NULL ? exchange_span(x, header->value) : str_make(NULL, 0);
+}
+
+uint64_t exchange_argument(const struct exchange *x, const char *name, uint64_t otherwise)
+{
+    struct conf_str value;
+    uint64_t number;
+    if (uri_argument(x->args, str_make(name, strlen(name)), &value) && str_to_u64(value, &number))
+        return number;
+    return otherwise;
+}

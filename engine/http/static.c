@@ -1,0 +1,273 @@
+/* Documents below root or alias: files, index files of directories, conditions, one range. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "engine/http/answer.h"
+#include "engine/http/conditions.h"
+#include "engine/http/handler.h"
+#include "engine/http/range.h"
+#include "engine/http/static.h"
+#include "engine/os/clock.h"
+#include "engine/os/log.h"
+#include "engine/os/sys.h"
+
+/* A file up to this size is read at once and leaves together with the head, in one system call. */
+enum { STATIC_SMALL_BYTES = 8192 };
+
+static void static_index(struct exchange *x);
+static void static_file(struct exchange *x, int fd, const struct stat *file);
+
+struct conf_str static_filename(struct exchange *x, struct conf_str path)
+{
+    const struct conf_location *location = x->location;
+    struct builder name;
+    builder_start(&name, &x->pool, location->root.len + location->alias.len + path.len + 1);
+    if (location->alias.len > 0) {
+        size_t skip = location->path.len < path.len ? location->path.len : path.len;
+        builder_add(&name, location->alias);
+        builder_add(&name, str_make(path.at + skip, path.len - skip));
+    } else {
+        builder_add(&name, location->root);
+        builder_add(&name, path);
+    }
+    return builder_end(&name);
+}
+
+/* Answers for a file that cannot be opened. */
+static void static_refuse(struct exchange *x, struct conf_str name, int err)
+{
+    bool missing = err == ENOENT || err == ENOTDIR || err == ENAMETOOLONG;
+    int status = missing ? 404 : err == EACCES || err == EPERM || err == ELOOP ? 403 : 500;
+    enum log_level level = status == 500 ? LEVEL_CRIT : LEVEL_ERR;
+    if (!missing || x->location->log_not_found)
+        log_line(level, "*%llu open() \"%s\" failed (%d: %s)",
+                 (unsigned long long)x->client->number, name.at, err, strerror(err));
+    answer_page(x, status);
+}
+
+/* A path that names a directory belongs with a slash at its end. */
+static void static_add_slash(struct exchange *x)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    struct builder target;
+    builder_start(&target, &x->pool, x->path.len + x->args.len + 8);
+    for (size_t i = 0; i < x->path.len; i++) {
+        unsigned char c = (unsigned char)x->path.at[i];
+        if (c > ' ' && c < 0x7f && c != '%' && c != '?' && c != '#' && c != '"') {
+            builder_add_char(&target, (char)c);
+            continue;
+        }
+        builder_add_char(&target, '%');
+        builder_add_char(&target, hex[c >> 4]);
+        builder_add_char(&target, hex[c & 15]);
+    }
+    builder_add_char(&target, '/');
+    if (x->args.len > 0) {
+        builder_add_char(&target, '?');
+        builder_add(&target, x->args);
+    }
+    struct conf_str text = builder_end(&target);
+    if (text.at == NULL)
+        answer_page(x, 500);
+    else
+        answer_redirect(x, 301, text);
+}
+
+static void static_start(struct exchange *x)
+{
+    if (x->head.method_id != HTTP1_GET && x->head.method_id != HTTP1_HEAD) {
+        answer_page(x, 405);
+        return;
+    }
+    if (x->path.at[x->path.len - 1] == '/') {
+        static_index(x);
+        return;
+    }
+    struct conf_str name = static_filename(x, x->path);
+    if (name.at == NULL) {
+        answer_page(x, 500);
+        return;
+    }
+    /* O_NONBLOCK: a fifo must not hold the worker. */
+    int fd = sys_open(name.at, O_RDONLY | O_NONBLOCK, 0);
+    if (fd < 0) {
+        static_refuse(x, name, -fd);
+        return;
+    }
+    struct stat file;
+    int err = sys_fstat(fd, &file);
+    if (err == 0 && S_ISREG(file.st_mode)) {
+        static_file(x, fd, &file);
+        return;
+    }
+    sys_close(fd);
+    if (err < 0)
+        static_refuse(x, name, -err);
+    else if (S_ISDIR(file.st_mode))
+        static_add_slash(x);
+    else
+        answer_page(x, 404);
+}
+
+/* The first index file that exists answers, through the location its own path leads to. */
+static void static_index(struct exchange *x)
+{
+    struct stat file;
+    for (size_t i = 0; i < x->location->index_count; i++) {
+        struct builder path;
+        builder_start(&path, &x->pool, x->path.len + x->location->index[i].len + 1);
+        builder_add(&path, x->path);
+        builder_add(&path, x->location->index[i]);
+        struct conf_str to = builder_end(&path);
+        struct conf_str name = to.at != NULL ? static_filename(x, to) : to;
+        if (name.at == NULL) {
+            answer_page(x, 500);
+            return;
+        }
+        int err = sys_stat(name.at, &file);
+        if (err == 0) {
+            exchange_redirect(x, to);
+            return;
+        }
+        if (err != -ENOENT) {
+            static_refuse(x, name, -err);
+            return;
+        }
+    }
+    struct conf_str name = static_filename(x, x->path);
+    if (name.at == NULL || sys_stat(name.at, &file) != 0) {
+        static_refuse(x, name.at != NULL ? name : x->path, name.at != NULL ? ENOENT : ENOMEM);
+        return;
+    }
+    log_line(LEVEL_ERR, "*%llu directory index of \"%s\" is forbidden",
+             (unsigned long long)x->client->number, name.at);
+    answer_page(x, 403);
+}
+
+/* ---- sending a file
+ * ------------------------------------------------------------------------------ */
+
+static enum pull static_pull(struct exchange *x, char *room, size_t size, size_t *len)
+{
+    uint64_t left = x->answer.length - x->state.bytes.sent;
+    if (left == 0)
+        return PULL_END;
+    ssize_t got = sys_pread(x->answer.file_fd, room, left < size ? left : size,
+                            (off_t)(x->answer.file_offset + x->state.bytes.sent));
+    if (got <= 0)
+        return PULL_BROKEN; /* the file became shorter than the length we announced */
+    x->state.bytes.sent += (uint64_t)got;
+    *len = (size_t)got;
+    return PULL_DATA;
+}
+
+/* Chooses how the bytes will travel. Takes over fd. */
+static void static_choose_body(struct exchange *x, int fd)
+{
+    struct answer *answer = &x->answer;
+    answer->file_fd = fd;
+    if (answer->length == 0) {
+        answer_drop_body(x);
+        return;
+    }
+    if (answer->length <= STATIC_SMALL_BYTES && x->head.method_id == HTTP1_GET) {
+        char *room = pool_take(&x->pool, (size_t)answer->length);
+        ssize_t got = room == NULL
+                          ? -ENOMEM
+                          : sys_pread(fd, room, (size_t)answer->length, (off_t)answer->file_offset);
+        if (got == (ssize_t)answer->length) {
+            answer_drop_body(x);
+            answer->body = BODY_MEMORY;
+            answer->memory = str_make(room, (size_t)got);
+            return;
+        }
+    }
+    answer->body = x->location->sendfile ? BODY_FILE : BODY_PULL;
+}
+
+/* Last-Modified and ETag; their texts are conditions' measure as well. */
+static bool static_describe(struct exchange *x, const struct stat *file, struct conditions *is)
+{
+    is->modified_s = (uint64_t)file->st_mtim.tv_sec;
+    is->date = is->etag = STR("");
+    char *date = pool_take(&x->pool, DATE_HTTP_LEN + 1);
+    char *etag = pool_take(&x->pool, 48);
+    if (date == NULL || etag == NULL)
+        return false;
+    date_format_http(is->modified_s, date);
+    is->date = str_make(date, DATE_HTTP_LEN);
+    answer_header(x, STR("Last-Modified"), is->date);
+    if (x->location->etag) {
+        int len = snprintf(etag, 48, "\"%llx-%llx\"", (unsigned long long)is->modified_s,
+                           (unsigned long long)file->st_size);
+        is->etag = str_make(etag, (size_t)len);
+        answer_header(x, STR("ETag"), is->etag);
+    }
+    return true;
+}
+
+/* Narrows the answer to the range asked for; false: an error page has been prepared. */
+static bool static_apply_range(struct exchange *x, uint64_t size, const struct conditions *is)
+{
+    struct answer *answer = &x->answer;
+    struct conf_str range = exchange_known_header(x, HTTP1_NAME_RANGE);
+    if (range.at == NULL || !conditions_allow_range(x, is))
+        return true;
+    enum range_verdict verdict = range_parse(range, size, &answer->file_offset, &answer->length);
+    if (verdict == RANGE_WHOLE)
+        return true;
+    struct builder text;
+    builder_start(&text, &x->pool, 80);
+    builder_add(&text, STR("bytes "));
+    if (verdict == RANGE_PART) {
+        builder_add_u64(&text, answer->file_offset);
+        builder_add_char(&text, '-');
+        builder_add_u64(&text, answer->file_offset + answer->length - 1);
+    } else {
+        answer_page(x, 416);
+        builder_add_char(&text, '*');
+    }
+    builder_add_char(&text, '/');
+    builder_add_u64(&text, size);
+    struct conf_str value = builder_end(&text);
+    if (value.at != NULL)
+        answer_header(x, STR("Content-Range"), value);
+    if (verdict == RANGE_PART)
+        answer->status = 206;
+    return verdict == RANGE_PART;
+}
+
+/* Answers with an open regular file. Takes over fd. */
+static void static_file(struct exchange *x, int fd, const struct stat *file)
+{
+    struct conditions is;
+    uint64_t size = (uint64_t)file->st_size;
+    if (!static_describe(x, file, &is)) {
+        sys_close(fd);
+        answer_page(x, 500);
+        return;
+    }
+    int status = conditions_check(x, &is);
+    if (status != 200) {
+        sys_close(fd);
+        if (status == 304)
+            x->answer.status = 304;
+        else
+            answer_page(x, status);
+        return;
+    }
+    x->answer.status = 200;
+    x->answer.content_type = answer_type_of_path(x);
+    x->answer.length = size;
+    x->answer.length_known = true;
+    x->state.bytes.sent = 0;
+    if (!static_apply_range(x, size, &is)) {
+        sys_close(fd);
+        return;
+    }
+    answer_header(x, STR("Accept-Ranges"), STR("bytes"));
+    static_choose_body(x, fd);
+}
+
+const struct handler handler_static = {.start = static_start, .pull = static_pull};

@@ -1,0 +1,13 @@
+/* Statuses and what is said about them. */
+#ifndef ENGINE_HTTP_STATUS_H
+#define ENGINE_HTTP_STATUS_H
+
+#include "engine/http/str.h"
+
+#define SERVER_VERSION "0.1.0"
+#define SERVER_NAME "masterwork"
+
+/* "Not Found"; empty for a status nobody named. */
+struct conf_str status_title(int status);
+
+#endif

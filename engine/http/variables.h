@@ -1,0 +1,13 @@
+/* Variables: what $name means for a request. */
+#ifndef ENGINE_HTTP_VARIABLES_H
+#define ENGINE_HTTP_VARIABLES_H
+
+#include "engine/http/exchange.h"
+
+/* The value of one variable; at == NULL where it has none (logs show "-"). */
+struct conf_str variable_value(struct exchange *x, enum conf_variable variable,
+                               struct conf_str argument);
+/* Text with its variables replaced; at == NULL: no memory. */
+struct conf_str variable_expand(struct exchange *x, const struct conf_text *text);
+
+#endif

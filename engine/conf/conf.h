@@ -31,7 +31,9 @@ enum conf_variable {
 };
 struct conf_segment {
     enum conf_variable variable;
-    struct conf_str text; /* the literal, or a prefix variable's argument in lower case with - for _ */
+    /* The literal, or a prefix variable's argument in lower case, with - for _ where it names a
+     * header (http_, sent_http_). */
+    struct conf_str text;
 };
 struct conf_text {
     const struct conf_segment *segments;
@@ -100,6 +102,7 @@ struct conf_location {
     struct conf_str default_type;
     const struct conf_access_log *access_logs;
     size_t access_log_count;
+    uint64_t keepalive_header_ns; /* "Keep-Alive: timeout=" in answers; 0: no such header */
     uint64_t keepalive_timeout_ns, keepalive_time_ns, client_body_timeout_ns, send_timeout_ns;
     uint64_t lingering_time_ns, lingering_timeout_ns;
     uint32_t keepalive_requests;
@@ -109,6 +112,7 @@ struct conf_location {
     bool sendfile, tcp_nodelay, tcp_nopush, reset_timedout_connection, server_tokens, etag, internal;
     bool log_not_found;
     int error_level; /* enum log_level of error_log */
+    const struct conf_log_file *error_file; /* where this level's error log goes; NULL: conf.error_log */
 };
 
 struct conf_server {

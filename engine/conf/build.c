@@ -1,0 +1,351 @@
+/* Makes the immutable configuration from what the levels say: every location gets its values from
+ * its own level or the nearest one above, and nested locations become one ordered list. */
+#include "engine/conf/load.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- inherited whole ------------------------------------------------------------------------- */
+
+/* The nearest level that names this directive at all; its list counts whole. */
+static const struct scope *build_level(const struct scope *scope, enum directive_id id)
+{
+    while (!scope->values[id].set && scope->parent != NULL)
+        scope = scope->parent;
+    return scope;
+}
+
+static int build_compare_types(const void *a, const void *b)
+{
+    const struct conf_type *left = a, *right = b;
+    return strcmp(left->extension.at, right->extension.at);
+}
+
+static bool build_access_logs(struct load *load, const struct scope *scope,
+                              struct conf_location *location)
+{
+    const struct scope *level = build_level(scope, D_access_log);
+    const struct access_wish *wishes = level->access_logs.items;
+    size_t count = level->values[D_access_log].number != 0 ? 0 : level->access_logs.count;
+    struct conf_access_log *logs = load_alloc(load, count * sizeof *logs);
+    if (logs == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        logs[i] = wishes[i].log;
+        logs[i].file = load_log_file(load, wishes[i].path);
+    }
+    location->access_logs = logs;
+    location->access_log_count = count;
+    return true;
+}
+
+static void build_error_log(struct load *load, const struct scope *scope,
+                            struct conf_location *location)
+{
+    const struct value *value = scope_value(scope, D_error_log);
+    location->error_level = (int)value->number;
+    if (!str_equal(value->text, load->conf->error_log))
+        location->error_file = load_log_file(load, value->text);
+}
+
+/* ---- one location ---------------------------------------------------------------------------- */
+
+/* root and alias override each other; below a location with an alias, the alias grows by the rest
+ * of the inner location's path. */
+static bool build_folder(struct load *load, const struct scope *scope,
+                         struct conf_location *location)
+{
+    const struct scope *level = scope;
+    while (!level->values[D_alias].set && !level->values[D_root].set && level->parent != NULL)
+        level = level->parent;
+    location->root = scope_value(level, D_root)->text;
+    location->alias = (struct conf_str){"", 0};
+    if (!level->values[D_alias].set)
+        return true;
+    struct conf_str rest = {scope->path.at + level->path.len, scope->path.len - level->path.len};
+    struct conf_str alias = level->values[D_alias].text;
+    char *joined = load_alloc(load, alias.len + rest.len + 1);
+    if (joined == NULL)
+        return false;
+    memcpy(joined, alias.at, alias.len);
+    memcpy(joined + alias.len, rest.at, rest.len);
+    location->alias = (struct conf_str){joined, alias.len + rest.len};
+    return true;
+}
+
+static void build_numbers(const struct scope *scope, struct conf_location *location)
+{
+    const struct value *keepalive = scope_value(scope, D_keepalive_timeout);
+    location->keepalive_timeout_ns = keepalive->number;
+    location->keepalive_header_ns = keepalive->second;
+    location->keepalive_time_ns = scope_number(scope, D_keepalive_time);
+    location->keepalive_requests = (uint32_t)scope_number(scope, D_keepalive_requests);
+    location->client_body_timeout_ns = scope_number(scope, D_client_body_timeout);
+    location->client_body_buffer_size = scope_number(scope, D_client_body_buffer_size);
+    location->client_max_body_size = scope_number(scope, D_client_max_body_size);
+    location->send_timeout_ns = scope_number(scope, D_send_timeout);
+    location->lingering_close = (int)scope_number(scope, D_lingering_close);
+    location->lingering_time_ns = scope_number(scope, D_lingering_time);
+    location->lingering_timeout_ns = scope_number(scope, D_lingering_timeout);
+    location->sendfile = scope_number(scope, D_sendfile) != 0;
+    location->tcp_nodelay = scope_number(scope, D_tcp_nodelay) != 0;
+    location->tcp_nopush = scope_number(scope, D_tcp_nopush) != 0;
+    location->reset_timedout_connection = scope_number(scope, D_reset_timedout_connection) != 0;
+    location->server_tokens = scope_number(scope, D_server_tokens) != 0;
+    location->etag = scope_number(scope, D_etag) != 0;
+    location->log_not_found = scope_number(scope, D_log_not_found) != 0;
+    location->internal = scope->values[D_internal].set; /* not inherited */
+}
+
+static bool build_location(struct load *load, const struct scope *scope,
+                           struct conf_location *location)
+{
+    const struct list *index = &build_level(scope, D_index)->index;
+    const struct list *headers = &build_level(scope, D_add_header)->headers;
+    const struct list *types = &build_level(scope, D_types)->types;
+    *location = (struct conf_location){
+        .match = scope->match,
+        .path = scope->path.at == NULL ? (struct conf_str){"", 0} : scope->path,
+        .handler = scope->returns ? HANDLE_RETURN : scope->handler,
+        .label = scope->label.at == NULL ? (struct conf_str){"", 0} : scope->label,
+        .index = index->items,
+        .index_count = index->count,
+        .return_status = scope->return_status,
+        .return_text = scope->return_text,
+        .headers = headers->items,
+        .header_count = headers->count,
+        .types = types->items,
+        .type_count = types->count,
+        .default_type = scope_value(scope, D_default_type)->text,
+    };
+    if (types->count > 0)
+        qsort(types->items, types->count, sizeof(struct conf_type), build_compare_types);
+    build_numbers(scope, location);
+    build_error_log(load, scope, location);
+    return build_folder(load, scope, location) && build_access_logs(load, scope, location);
+}
+
+/* ---- nested locations into one list ---------------------------------------------------------- */
+
+/* nginx looks at one level at a time: a nested location is only reached where the location around
+ * it is the best of its own level. In one list, longest first, it would also be reached where a
+ * sibling of the one around it is longer, so such a nested location is left out. */
+static bool location_is_shadowed(const struct scope *nested)
+{
+    for (const struct scope *outer = nested; outer->context == LOCATION; outer = outer->parent) {
+        struct scope *const *siblings = outer->parent->locations.items;
+        for (size_t i = 0; i < outer->parent->locations.count && outer != nested; i++) {
+            const struct scope *other = siblings[i];
+            bool longer = other->match != LOCATION_EXACT && other->path.len > outer->path.len &&
+                          str_begins(nested->path, other->path.at);
+            bool exact = other->match == LOCATION_EXACT && nested->match == LOCATION_EXACT &&
+                         str_equal(other->path, nested->path);
+            if (other != outer && (longer || exact))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* A nested location of the same path always wins over the one around it. */
+static bool location_is_replaced(const struct scope *outer)
+{
+    struct scope *const *nested = outer->locations.items;
+    for (size_t i = 0; i < outer->locations.count; i++) {
+        bool both = (nested[i]->match == LOCATION_EXACT) == (outer->match == LOCATION_EXACT);
+        if (both && str_equal(nested[i]->path, outer->path))
+            return true;
+    }
+    return false;
+}
+
+static bool build_collect(struct load *load, const struct scope *level, struct list *locations)
+{
+    struct scope *const *nested = level->locations.items;
+    for (size_t i = 0; i < level->locations.count; i++) {
+        if (!build_collect(load, nested[i], locations))
+            return false;
+        if (location_is_shadowed(nested[i]) || location_is_replaced(nested[i]))
+            continue;
+        struct conf_location *location = load_add(load, locations, sizeof *location);
+        if (location == NULL || !build_location(load, nested[i], location))
+            return false;
+    }
+    return true;
+}
+
+static int build_compare_locations(const void *a, const void *b)
+{
+    const struct conf_location *left = a, *right = b;
+    bool left_exact = left->match == LOCATION_EXACT, right_exact = right->match == LOCATION_EXACT;
+    if (left_exact != right_exact)
+        return left_exact ? -1 : 1;
+    if (!left_exact && left->path.len != right->path.len)
+        return left->path.len > right->path.len ? -1 : 1;
+    return strcmp(left->path.at, right->path.at);
+}
+
+/* ---- servers and addresses ------------------------------------------------------------------- */
+
+static bool build_server_locations(struct load *load, const struct scope *scope,
+                                   struct conf_server *server)
+{
+    struct conf_location *fallback = load_alloc(load, sizeof *fallback);
+    struct list locations = {0};
+    if (fallback == NULL || !build_location(load, scope, fallback))
+        return false;
+    server->fallback = fallback;
+    /* A server's own return answers before any location is looked for. */
+    if (scope->returns)
+        return true;
+    if (!build_collect(load, scope, &locations))
+        return false;
+    if (locations.count > 0)
+        qsort(locations.items, locations.count, sizeof(struct conf_location),
+              build_compare_locations);
+    server->locations = locations.items;
+    server->location_count = locations.count;
+    return true;
+}
+
+static bool build_server(struct load *load, struct scope *scope, struct conf_server *server)
+{
+    static const struct conf_str no_name = {"", 0};
+    const struct value *large = scope_value(scope, D_large_client_header_buffers);
+    *server = (struct conf_server){
+        .names = scope->names.count == 0 ? &no_name : scope->names.items,
+        .name_count = scope->names.count == 0 ? 1 : scope->names.count,
+        .client_header_timeout_ns = scope_number(scope, D_client_header_timeout),
+        .client_header_buffer_size = scope_number(scope, D_client_header_buffer_size),
+        .large_buffer_count = large->number,
+        .large_buffer_size = large->second,
+        .merge_slashes = scope_number(scope, D_merge_slashes) != 0,
+        .ignore_invalid_headers = scope_number(scope, D_ignore_invalid_headers) != 0,
+        .underscores_in_headers = scope_number(scope, D_underscores_in_headers) != 0,
+        .index = scope->number,
+    };
+    return build_server_locations(load, scope, server);
+}
+
+static bool build_servers(struct load *load)
+{
+    size_t count = load->servers.count;
+    struct conf_server *servers = load_alloc(load, count * sizeof *servers);
+    if (servers == NULL)
+        return false;
+    struct scope *const *scopes = load->servers.items;
+    for (size_t i = 0; i < count; i++) {
+        if (!build_server(load, scopes[i], &servers[i]))
+            return false;
+    }
+    load->conf->servers = servers;
+    load->conf->server_count = count;
+    return true;
+}
+
+static bool build_listen(struct load *load, const struct listener *listener,
+                         struct conf_listen *listen)
+{
+    const struct conf_server *all = load->conf->servers;
+    struct scope *const *scopes = listener->servers.items;
+    size_t count = listener->servers.count;
+    const struct conf_server **servers = load_alloc(load, count * sizeof(struct conf_server *));
+    if (servers == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        servers[i] = &all[scopes[i]->number];
+    *listen = listener->listen;
+    listen->servers = servers;
+    listen->server_count = count;
+    listen->default_server =
+        listener->default_server != NULL ? &all[listener->default_server->number] : servers[0];
+    return true;
+}
+
+static bool build_listens(struct load *load)
+{
+    size_t count = load->listeners.count;
+    struct conf_listen *listens = load_alloc(load, count * sizeof *listens);
+    if (listens == NULL)
+        return false;
+    struct listener *const *listeners = load->listeners.items;
+    for (size_t i = 0; i < count; i++) {
+        if (!build_listen(load, listeners[i], &listens[i]))
+            return false;
+    }
+    load->conf->listens = listens;
+    load->conf->listen_count = count;
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static struct conf_str build_text(const struct value *value)
+{
+    return value->set ? value->text : (struct conf_str){"", 0};
+}
+
+static void build_main(struct load *load)
+{
+    struct conf *conf = load->conf;
+    const struct scope *main = &load->main;
+    const struct value *core = &main->values[D_worker_rlimit_core];
+    conf->daemon = scope_number(main, D_daemon) != 0;
+    conf->master_process = scope_number(main, D_master_process) != 0;
+    conf->fault_points = scope_number(main, D_fault_points) != 0;
+    conf->pid_path = scope_value(main, D_pid)->text;
+    conf->error_log = scope_value(main, D_error_log)->text;
+    conf->error_level = (enum log_level)scope_number(main, D_error_log);
+    conf->working_directory = build_text(&main->values[D_working_directory]);
+    conf->workers = (uint32_t)scope_number(main, D_worker_processes);
+    conf->rlimit_nofile = main->values[D_worker_rlimit_nofile].number;
+    conf->rlimit_core = core->set ? core->number + 1 : 0;
+    conf->shutdown_timeout_ns = scope_number(main, D_worker_shutdown_timeout);
+    conf->watchdog_ns = scope_number(main, D_worker_watchdog);
+    conf->reload_timeout_ns = scope_number(main, D_reload_timeout);
+    conf->worker_connections = (uint32_t)scope_number(main, D_worker_connections);
+    conf->multi_accept = scope_number(main, D_multi_accept) != 0;
+    conf->env = load->env.items;
+    conf->env_count = load->env.count;
+    conf->sources = load->sources.items;
+    conf->source_count = load->sources.count;
+    if (conf->user.at == NULL)
+        conf->user = conf->group = (struct conf_str){"", 0};
+}
+
+/* As in nginx, the last mask is for all further workers. */
+static bool build_affinity(struct load *load)
+{
+    const uint64_t *masks = load->affinity.items;
+    while (!load->conf->affinity_auto && load->affinity.count > 0 &&
+           load->affinity.count < load->conf->workers) {
+        uint64_t last = masks[load->affinity.count - 1];
+        uint64_t *slot = load_add(load, &load->affinity, sizeof *slot);
+        if (slot == NULL)
+            return false;
+        *slot = last;
+        masks = load->affinity.items;
+    }
+    load->conf->affinity = load->affinity.items;
+    load->conf->affinity_count = load->affinity.count;
+    return true;
+}
+
+/* All files that may be needed fit, so that none moves while others are found. */
+static bool build_log_files(struct load *load)
+{
+    struct list *files = &load->log_files;
+    files->items = load_alloc(load, load->log_file_max * sizeof(struct conf_log_file));
+    load->conf->log_files = files->items;
+    return files->items != NULL;
+}
+
+bool build_conf(struct load *load)
+{
+    build_main(load);
+    if (!build_affinity(load) || !build_log_files(load) || !build_servers(load) ||
+        !build_listens(load))
+        return false;
+    load->conf->log_file_count = load->log_files.count;
+    return true;
+}

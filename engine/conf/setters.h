@@ -1,0 +1,23 @@
+/* The setters named in directives.def. */
+#ifndef ENGINE_CONF_SETTERS_H
+#define ENGINE_CONF_SETTERS_H
+
+#include "engine/conf/load.h"
+
+/* parse.c */
+directive_setter parse_include;
+/* blocks.c */
+directive_setter set_events, set_http, set_server, set_location, set_types, set_server_name;
+/* processes.c */
+directive_setter set_user, set_path, set_env, set_worker_processes, set_affinity, set_priority;
+directive_setter set_backoff, set_handover, set_use;
+/* listen.c */
+directive_setter set_listen;
+/* answers.c */
+directive_setter set_internal, set_root, set_alias, set_index, set_return, set_add_header;
+directive_setter set_text, set_status, set_stub_status, set_test_handler, set_keepalive_timeout;
+directive_setter set_large_buffers;
+/* logs.c */
+directive_setter set_error_log, set_log_format, set_access_log;
+
+#endif

@@ -22,7 +22,7 @@ static char path[128], moved[160];
 static int setup(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/log_test.XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/log_test.XXXXXX");
     if (mkdtemp(folder) == NULL)
         return -1;
     snprintf(path, sizeof path, "%s/error.log", folder);
@@ -168,7 +168,8 @@ static void lines_of_several_processes_never_tear(void **state)
                              REG_EXTENDED | REG_NOSUB),
                      0);
     int count = 0;
-    for (char *line = strtok(slurp(path), "\n"); line != NULL; line = strtok(NULL, "\n"), count++)
+    char *rest = slurp(path);
+    for (char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0'; count++)
         assert_int_equal(regexec(&regex, line, 0, NULL, 0), 0);
     assert_int_equal(count, WRITERS * LINES);
     regfree(&regex);
@@ -193,7 +194,8 @@ static void a_failed_check_says_where_and_aborts(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        signal(SIGABRT, SIG_DFL);
+        struct sigaction usual = {.sa_handler = SIG_DFL};
+        sigaction(SIGABRT, &usual, NULL);
         CHECK(child == 0);
         CHECK(child == 1);
         _exit(0);

@@ -108,7 +108,7 @@ struct prober_population {
     uint64_t next_due_ns, step_ns, step_rest, step_divisor, step_carry;
     uint64_t next_start_ns; /* standing: no new connection before */
     uint64_t failed_seen;   /* standing: ends that were not ok, when last looked at */
-    bool closed;            /* standing and kept: one was closed since last looked at */
+    bool closed;            /* standing: one came to its end since last looked at */
     struct prober_queue queue;
     struct prober_conn_list idle, spare;
     uint64_t open; /* connections that count against `clients` */

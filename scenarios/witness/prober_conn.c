@@ -122,11 +122,10 @@ void prober_conn_set_state(struct prober_conn *c, enum prober_state state)
         c->deadline_ns =
             c->since_ns +
             (c->sent < c->total ? LINGER_UNSENT_MS : LINGER_PATIENCE_MS) * PROBER_NS_PER_MS;
-        pop->dispatch = true;
+        pop->closed = pop->dispatch = true;
         break;
     case CONN_CLOSED:
-        pop->closed = pop->kind->standing && pop->kind->keeps;
-        pop->dispatch = true;
+        pop->closed = pop->dispatch = true;
         break;
     default:
         break;

@@ -16,7 +16,8 @@ enum {
     ARRIVALS_PER_TURN = 2000, /* answers are read between such bursts */
     STARTS_PER_TURN = 200,
     QUEUE_MAX = 1 << 21,
-    RESTART_AFTER_MS = 100, /* a standing client that failed comes back after this */
+    RESTART_MS = 20,         /* standing clients are begun anew at most so often, ... */
+    RESTART_FAILED_MS = 100, /* ... and so often if one failed */
 };
 
 static bool queue_push(struct prober_queue *q, uint64_t due_ns);
@@ -209,12 +210,12 @@ static void start_standing(struct prober_population *pop, uint64_t now_ns)
 {
     bool ramp = !pop->kind->keeps && pop->spec.rate_milli > 0;
     uint64_t failed = pop->counts.ended - pop->counts.ok;
-    if (failed != pop->failed_seen || pop->closed) {
-        pop->failed_seen = failed;
-        pop->closed = false;
-        if (pop->next_start_ns <= now_ns)
-            pop->next_start_ns = now_ns + RESTART_AFTER_MS * PROBER_NS_PER_MS;
+    if (pop->closed && pop->next_start_ns <= now_ns) {
+        unsigned ms = failed != pop->failed_seen ? RESTART_FAILED_MS : RESTART_MS;
+        pop->next_start_ns = now_ns + ms * PROBER_NS_PER_MS;
     }
+    pop->closed = false;
+    pop->failed_seen = failed;
     for (int i = 0; pop->running && pop->open < pop->spec.clients && i < STARTS_PER_TURN; i++) {
         if (pop->next_start_ns > now_ns || (ramp && pop->next_due_ns > now_ns))
             return;

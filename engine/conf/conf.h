@@ -1,8 +1,8 @@
 /* One generation's configuration: read once, immutable, freed when its last user is gone.
  *
  * conf_load() reads nginx's configuration language and returns either a whole configuration or one
- * error with FILE:LINE:COLUMN. It opens no listener, log or document: the master does that from what
- * stands here, so that checking a configuration changes nothing. Durations are in ns, sizes in
+ * error with FILE:LINE:COLUMN. It opens no listener, log or document: the master does that from
+ * what stands here, so that checking a configuration changes nothing. Durations are in ns, sizes in
  * bytes; defaults are nginx's unless docs/configuration.md says otherwise. */
 #ifndef ENGINE_CONF_CONF_H
 #define ENGINE_CONF_CONF_H
@@ -55,7 +55,7 @@ struct conf_log_file {
 struct conf_access_log {
     const struct conf_log_file *file;
     const struct conf_log_format *format;
-    size_t buffer_size;  /* 0: each line is written at once */
+    size_t buffer_size; /* 0: each line is written at once */
     uint64_t flush_ns;
 };
 
@@ -80,20 +80,24 @@ enum conf_handler {
     HANDLE_ECHO,   /* body: "NONCE LABEL SLOT PID GENERATION\n"; `test_handler echo LABEL;` */
     HANDLE_DELAY,  /* as echo, after ?ms= milliseconds */
     HANDLE_BYTES,  /* ?n= bytes of pattern.h; ?ms= spreads them over that time */
-    HANDLE_UPLOAD, /* reads the whole body, checks it against pattern.h, answers "NONCE BYTES ok|bad\n" */
-    HANDLE_STREAM, /* text/event-stream: one event each ?ms= (default 100), for ?for= ms, 0 no end */
+    HANDLE_UPLOAD, /* checks the whole body against pattern.h: "NONCE BYTES ok|bad\n" */
+    HANDLE_STREAM, /* text/event-stream: an event each ?ms= (default 100), for ?for= ms, 0 no end */
     HANDLE_TUNNEL, /* 101 Upgrade: mw-tunnel, then echoes every byte until EOF */
 };
 
 struct conf_location {
-    enum { LOCATION_PREFIX, LOCATION_EXACT, LOCATION_PREFIX_FINAL } match; /* "/x", "= /x", "^~ /x" */
+    enum {
+        LOCATION_PREFIX,       /* "/x" */
+        LOCATION_EXACT,        /* "= /x" */
+        LOCATION_PREFIX_FINAL, /* "^~ /x" */
+    } match;
     struct conf_str path;
     enum conf_handler handler;
-    struct conf_str label;       /* HANDLE_ECHO and others: the configuration's own name for itself */
+    struct conf_str label; /* HANDLE_ECHO and others: the configuration's own name for itself */
     struct conf_str root, alias; /* alias empty: root + uri */
     const struct conf_str *index;
     size_t index_count;
-    int return_status;           /* HANDLE_RETURN; 444 closes without an answer */
+    int return_status;            /* HANDLE_RETURN; 444 closes without an answer */
     struct conf_text return_text; /* body, or the target of a redirect (301 302 303 307 308) */
     const struct conf_header *headers;
     size_t header_count;
@@ -109,10 +113,11 @@ struct conf_location {
     enum { LINGERING_OFF, LINGERING_ON, LINGERING_ALWAYS } lingering_close;
     uint64_t client_max_body_size; /* 0 any */
     size_t client_body_buffer_size;
-    bool sendfile, tcp_nodelay, tcp_nopush, reset_timedout_connection, server_tokens, etag, internal;
+    bool sendfile, tcp_nodelay, tcp_nopush, reset_timedout_connection, server_tokens, etag,
+        internal;
     bool log_not_found;
-    int error_level; /* enum log_level of error_log */
-    const struct conf_log_file *error_file; /* where this level's error log goes; NULL: conf.error_log */
+    int error_level;                        /* enum log_level of error_log */
+    const struct conf_log_file *error_file; /* of this level's error_log; NULL: conf.error_log */
 };
 
 struct conf_server {
@@ -120,7 +125,7 @@ struct conf_server {
     size_t name_count;
     const struct conf_location *locations; /* exact first, then prefixes, longest first */
     size_t location_count;
-    const struct conf_location *fallback;  /* the server's own level: no location matched */
+    const struct conf_location *fallback; /* the server's own level: no location matched */
     uint64_t client_header_timeout_ns;
     size_t client_header_buffer_size, large_buffer_size, large_buffer_count;
     bool merge_slashes, ignore_invalid_headers, underscores_in_headers;
@@ -141,27 +146,32 @@ struct conf_listen {
     size_t server_count;
 };
 
+/* A file the configuration was read from. */
+struct conf_source {
+    struct conf_str path, text;
+};
+
 struct conf {
     uint32_t generation; /* set by the master */
     /* main */
     bool daemon, master_process, fault_points;
     struct conf_str user, group, pid_path, error_log, working_directory, prefix;
     enum log_level error_level;
-    uint32_t workers;             /* auto is resolved: CPUs this process may use */
-    uint64_t rlimit_nofile;       /* 0: not set */
-    uint64_t rlimit_core;         /* bytes + 1; 0: not set */
-    int priority;                 /* nice value */
+    uint32_t workers;       /* auto is resolved: CPUs this process may use */
+    uint64_t rlimit_nofile; /* 0: not set */
+    uint64_t rlimit_core;   /* bytes + 1; 0: not set */
+    int priority;           /* nice value */
     bool affinity_auto;
-    const uint64_t *affinity;     /* CPU masks, slot modulo count; NULL none */
+    const uint64_t *affinity; /* CPU masks, slot modulo count; NULL none */
     size_t affinity_count;
-    const struct conf_str *env;   /* NAME or NAME=VALUE */
+    const struct conf_str *env; /* NAME or NAME=VALUE */
     size_t env_count;
-    uint64_t shutdown_timeout_ns; /* worker_shutdown_timeout; 0 none */
-    uint64_t watchdog_ns;         /* worker_watchdog, default 30 s; 0 off */
+    uint64_t shutdown_timeout_ns;            /* worker_shutdown_timeout; 0 none */
+    uint64_t watchdog_ns;                    /* worker_watchdog, default 30 s; 0 off */
     uint64_t backoff_min_ns, backoff_max_ns; /* worker_respawn_backoff MIN MAX, default 10ms 10s */
-    uint64_t reload_timeout_ns;   /* reload_timeout: new workers must be ready, default 30 s */
+    uint64_t reload_timeout_ns; /* reload_timeout: new workers must be ready, default 30 s */
     /* events */
-    uint32_t worker_connections;  /* default 512 */
+    uint32_t worker_connections; /* default 512 */
     bool multi_accept;
     /* http */
     const struct conf_listen *listens;
@@ -170,8 +180,7 @@ struct conf {
     size_t server_count;
     const struct conf_log_file *log_files;
     size_t log_file_count;
-    /* the text, for -T: each file once, in the order first read */
-    const struct conf_source { struct conf_str path, text; } *sources;
+    const struct conf_source *sources; /* for -T: each file once, in the order first read */
     size_t source_count;
     struct arena *arena; /* owns everything above */
 };

@@ -6,7 +6,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum log_level { LEVEL_EMERG, LEVEL_ALERT, LEVEL_CRIT, LEVEL_ERR, LEVEL_WARN, LEVEL_NOTICE, LEVEL_INFO, LEVEL_DEBUG };
+enum log_level {
+    LEVEL_EMERG,
+    LEVEL_ALERT,
+    LEVEL_CRIT,
+    LEVEL_ERR,
+    LEVEL_WARN,
+    LEVEL_NOTICE,
+    LEVEL_INFO,
+    LEVEL_DEBUG
+};
 
 /* Points the process's error log at `path` ("stderr" or a file, opened O_APPEND|O_CREAT 0644).
  * Returns 0 or a negative errno; on error the log stays where it was. */
@@ -17,8 +26,7 @@ int log_fd(void); /* the descriptor; 2 before log_open */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool log_level_parse(const char *word, enum log_level *level);
 /* Our own mistake: logs [alert] FILE:LINE and aborts, in release too. */
-#define CHECK(condition)                                                                           \
-    ((condition) ? (void)0 : log_check_failed(#condition, __FILE__, __LINE__))
+#define CHECK(condition) ((condition) ? (void)0 : log_check_failed(#condition, __FILE__, __LINE__))
 _Noreturn void log_check_failed(const char *condition, const char *file, int line);
 
 #endif

@@ -197,7 +197,7 @@ const struct http1_header *http1_find(const struct http1 *p, enum http1_name nam
 const struct http1_header *http1_find_text(const struct http1 *p, const char *buf, const char *name,
                                            size_t len);
 /* Is the text the same but for letter case? Does the comma-separated list hold the token? `text`
- * is in lower case. */
+ * is in lower case and holds only letters, digits and hyphens. */
 bool http1_span_is(const char *buf, struct http1_span span, const char *text);
 bool http1_list_has(const char *buf, struct http1_span span, const char *text);
 

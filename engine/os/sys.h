@@ -53,10 +53,12 @@ int sys_unlink(const char *path);
 int sys_epoll_create(void);
 int sys_epoll_add_exclusive(int epoll_fd, int fd);
 int sys_epoll_del(int epoll_fd, int fd);
-int sys_epoll_wait_ready(int epoll_fd, int *fds, int max); /* without waiting; fds that are readable */
+/* Without waiting: puts the descriptors that are readable into fds and returns how many. */
+int sys_epoll_wait_ready(int epoll_fd, int *fds, int max);
 
 /* memory */
-void *sys_map_shared(size_t size, int *err); /* anonymous, zeroed, inherited; NULL and *err = -errno */
+/* Anonymous, zeroed, inherited memory; NULL and *err = -errno when there is none. */
+void *sys_map_shared(size_t size, int *err);
 void sys_unmap(void *addr, size_t size);
 void *sys_alloc(size_t size);                /* NULL when there is none; free() it */
 

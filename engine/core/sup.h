@@ -24,8 +24,7 @@ enum {
     SUP_EFFECTS_MAX = 2 * SUP_WORKERS_MAX + 32,
 };
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events ------------------------------------------------------------------------------ */
 
 /* For the master as a whole. E(SYMBOL, "word", "meaning") */
 #define SUP_MASTER_EVENTS(E)                                                                       \
@@ -108,8 +107,7 @@ struct sup_event {
     struct sup_settings settings; /* CONF_OK */
 };
 
-/* ---- effects ----------------------------------------------------------------------------------
- */
+/* ---- effects ----------------------------------------------------------------------------- */
 
 /* F(SYMBOL, "word", "meaning"). "worker" effects name one by slot and generation. */
 #define SUP_EFFECT_LIST(F)                                                                         \
@@ -189,8 +187,7 @@ struct sup_effects {
     struct sup_effect at[SUP_EFFECTS_MAX];
 };
 
-/* ---- state ------------------------------------------------------------------------------------
- */
+/* ---- state ------------------------------------------------------------------------------- */
 
 #define SUP_MODES(M)                                                                               \
     M(BOOTING, "booting", "not all workers of the first generation have been ready yet")           \

@@ -1,0 +1,102 @@
+/* What the files of the supervisor share: one step's context, and the inputs of its tables. */
+#ifndef ENGINE_CORE_SUP_PRIV_H
+#define ENGINE_CORE_SUP_PRIV_H
+
+#include "engine/core/check.h"
+#include "engine/core/sup.h"
+
+#define SUP_NEVER UINT64_MAX
+#define NS_PER_MS_CORE UINT64_C(1000000)
+#define NS_PER_S_CORE UINT64_C(1000000000)
+
+enum sup_master_input {
+#define E(symbol, word, meaning) SUP_IN_##symbol,
+    SUP_MASTER_EVENTS(E)
+#undef E
+        SUP_IN_GATHERED,
+    SUP_IN_SPOILED,
+    SUP_IN_RETIRED,
+    SUP_IN_EMPTY,
+    SUP_IN_OVERDUE,
+    SUP_MASTER_INPUT_COUNT
+};
+
+enum sup_worker_input {
+#define E(symbol, word, meaning) SUP_WIN_##symbol,
+    SUP_WORKER_EVENTS(E)
+#undef E
+        SUP_WIN_LEAVE,
+    SUP_WIN_HALT,
+    SUP_WIN_DUE,
+    SUP_WORKER_INPUT_COUNT
+};
+
+/* One sup_step() while it runs. Cells of workers raise inputs of the master's table here; they are
+ * handled when the cell has returned, so that no cell changes the list another one walks. */
+struct step {
+    struct sup *sup;
+    uint64_t now_ns;
+    const struct sup_event *event;
+    struct sup_effects *effects;
+    uint32_t raised; /* set of 1 << enum sup_master_input */
+    struct {
+        int16_t slot;
+        enum sup_reason reason;
+        uint64_t status;
+    } spoiler; /* who raised SPOILED */
+};
+
+typedef void mode_cell(struct step *s);
+typedef void worker_cell(struct step *s, struct sup_worker *w);
+extern mode_cell *const sup_mode_table[SUP_MODE_COUNT][SUP_MASTER_INPUT_COUNT];
+extern worker_cell *const sup_worker_table[SUP_WORKER_STATE_COUNT][SUP_WORKER_INPUT_COUNT];
+
+/* Every action of the tables is declared here, from the tables themselves. */
+#define MASTER_CELL(mode, input, action) mode_cell mode_##action;
+#define WORKER_CELL(state, input, action) worker_cell worker_##action;
+#include "engine/core/sup_cells.def"
+#undef MASTER_CELL
+#undef WORKER_CELL
+
+/* sup.c */
+static inline void step_raise(struct step *s, enum sup_master_input input)
+{
+    s->raised |= UINT32_C(1) << input;
+}
+static inline bool step_sabotaged(struct step *s, uint64_t bits)
+{
+    if ((s->event->sabotage & bits) == 0)
+        return false;
+    s->sup->sabotaged = true;
+    return true;
+}
+struct sup_effect *step_do(struct step *s, enum sup_effect_kind kind);
+struct sup_effect *step_do_worker(struct step *s, enum sup_effect_kind kind,
+                                  const struct sup_worker *w, uint64_t a);
+void step_note(struct step *s, enum sup_reason reason);
+void sup_set_mode(struct step *s, enum sup_mode mode, uint64_t deadline_ns);
+void sup_set_base_mode(struct step *s); /* resting, booting or running: nothing is under way */
+static inline uint64_t sup_after(uint64_t now_ns, uint64_t ns)
+{
+    return ns < SUP_NEVER - now_ns ? now_ns + ns : SUP_NEVER;
+}
+
+/* sup_worker.c */
+void worker_input(struct step *s, struct sup_worker *w, enum sup_worker_input input);
+/* The same input for every worker of a generation (0: of all, unless it is `but`). */
+void workers_input(struct step *s, enum sup_worker_input input, uint32_t generation, uint32_t but);
+/* Starts the workers that the current and the tried generation lack. */
+void workers_fill(struct step *s);
+void workers_add(struct step *s, uint32_t generation);
+bool workers_all_ready(const struct sup *sup, uint32_t generation, uint32_t wanted);
+static inline bool worker_is_member(const struct sup_worker *w, uint32_t generation)
+{
+    return w->generation == generation && !w->leaving;
+}
+
+/* sup_backoff.c */
+/* The delay before the successor of a worker that crashed; counts the crash. */
+uint64_t backoff_crash_ns(struct step *s, struct sup_worker *w);
+uint64_t backoff_fork_ns(struct step *s, struct sup_worker *w);
+
+#endif

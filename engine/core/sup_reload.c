@@ -1,0 +1,197 @@
+/* A reload: load the configuration, start its workers beside the old ones, and only when all are
+ * ready tell the old ones to go. Until then it can be undone without anybody having noticed.
+ *
+ *   reload_begin -> LOADING -> roll_begin -> ROLLING -> commit -> RETIRING -> report_done
+ *                      |                        |
+ *                 conf_refuse            undo, undo_late        (the old workers were told nothing)
+ *
+ * Success is reported when no old worker accepts any more, so that whoever waits for the report
+ * can rely on meeting the new configuration. */
+#include "engine/core/sup_priv.h"
+
+static void report(struct step *s, uint32_t generation, enum sup_outcome outcome,
+                   enum sup_reason reason)
+{
+    struct sup_effect *effect = step_do(s, SUP_DO_REPORT);
+    effect->generation = generation;
+    effect->a = outcome;
+    effect->reason = (uint8_t)reason;
+    if (reason == SUP_BECAUSE_EXITED) {
+        effect->slot = s->spoiler.slot;
+        effect->b = s->spoiler.status;
+    }
+}
+
+/* ---- asking ------------------------------------------------------------------------------ */
+
+void mode_reload_begin(struct step *s)
+{
+    struct sup *sup = s->sup;
+    if (sup->reload_failed && step_sabotaged(s, SUP_SABOTAGE(DEAF_AFTER_FAILED_RELOAD)))
+        return;
+    sup->trying = ++sup->generation_last;
+    sup_set_mode(s, SUP_MODE_LOADING, SUP_NEVER);
+    step_do(s, SUP_DO_LOAD_CONF)->generation = sup->trying;
+    if (step_sabotaged(s, SUP_SABOTAGE(REPORT_EARLY)))
+        report(s, sup->trying, SUP_RELOAD_OK, SUP_BECAUSE_NONE);
+}
+
+/* One more after this one is enough for any number of requests: it reads what is there then. */
+void mode_reload_defer(struct step *s)
+{
+    struct sup *sup = s->sup;
+    if (step_sabotaged(s, SUP_SABOTAGE(LOSE_RELOAD)))
+        return;
+    sup->pending |= SUP_PENDING_RELOAD;
+    sup->pending &= (uint8_t)~SUP_PENDING_REST; /* the last word was to serve */
+    step_note(s, SUP_BECAUSE_DEFERRED);
+}
+
+void mode_reload_refuse(struct step *s)
+{
+    step_note(s, SUP_BECAUSE_STOPPING);
+}
+
+/* The workers went for the sake of an upgrade: HUP brings them back as they were, without reading
+ * a configuration that may be the new binary's. */
+static void bring_back(struct step *s)
+{
+    struct sup *sup = s->sup;
+    sup->resting = false;
+    sup->generation = ++sup->generation_last;
+    step_do(s, SUP_DO_KEEP_CONF)->generation = sup->generation;
+    sup_set_base_mode(s);
+    workers_fill(s);
+}
+
+void mode_reload_or_return(struct step *s)
+{
+    if (s->sup->other == SUP_OTHER_NEW)
+        bring_back(s);
+    else
+        mode_reload_begin(s);
+}
+
+void mode_other_gone_return(struct step *s)
+{
+    bool was_new = s->sup->other == SUP_OTHER_NEW;
+    mode_other_gone(s);
+    if (was_new)
+        bring_back(s);
+}
+
+/* ---- loading ----------------------------------------------------------------------------- */
+
+static void reload_failed(struct step *s, enum sup_outcome outcome, enum sup_reason reason)
+{
+    struct sup *sup = s->sup;
+    report(s, sup->trying, outcome, reason);
+    sup->reload_failed = true;
+    sup->trying = 0;
+    sup_set_base_mode(s);
+}
+
+void mode_conf_refuse(struct step *s)
+{
+    if (step_sabotaged(s, SUP_SABOTAGE(DIE_ON_BAD_CONFIG)))
+        step_do(s, SUP_DO_EXIT)->a = 1;
+    reload_failed(s, SUP_RELOAD_REFUSED, SUP_BECAUSE_CONF);
+}
+
+void mode_roll_begin(struct step *s)
+{
+    struct sup *sup = s->sup;
+    sup->next = s->event->settings;
+    if (sup->next.workers > SUP_SLOTS_MAX) {
+        step_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
+        reload_failed(s, SUP_RELOAD_REFUSED, SUP_BECAUSE_TOO_MANY);
+        return;
+    }
+    CORE_CHECK(sup->next.workers > 0);
+    if (step_sabotaged(s, SUP_SABOTAGE(DRAIN_BEFORE_READY)))
+        workers_input(s, SUP_WIN_LEAVE, sup->generation, 0);
+    sup_set_mode(s, SUP_MODE_ROLLING, sup_after(s->now_ns, sup->next.reload_timeout_ns));
+    for (uint32_t i = 0; i < sup->next.workers && !sup->short_handed; i++)
+        workers_add(s, sup->trying);
+}
+
+/* A stop came while the configuration was being loaded. */
+void mode_conf_drop(struct step *s)
+{
+    step_do(s, SUP_DO_DISCARD_CONF)->generation = s->sup->trying;
+    s->sup->trying = 0;
+}
+
+void mode_conf_forget(struct step *s)
+{
+    s->sup->trying = 0;
+}
+
+/* ---- rolling ----------------------------------------------------------------------------- */
+
+static void undo(struct step *s, enum sup_reason reason)
+{
+    struct sup *sup = s->sup;
+    workers_input(s, SUP_WIN_LEAVE, sup->trying, 0);
+    step_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
+    reload_failed(s, SUP_RELOAD_UNDONE, reason);
+    workers_fill(s); /* only a sabotage has told the old ones to go */
+}
+
+void mode_undo(struct step *s)
+{
+    undo(s, s->spoiler.reason);
+}
+
+void mode_undo_late(struct step *s)
+{
+    undo(s, s->sup->short_handed ? SUP_BECAUSE_CROWDED : SUP_BECAUSE_LATE);
+}
+
+void mode_commit(struct step *s)
+{
+    struct sup *sup = s->sup;
+    if (sup->short_handed || !workers_all_ready(sup, sup->trying, sup->next.workers))
+        return;
+    uint32_t old = sup->generation;
+    sup->generation = sup->trying;
+    sup->trying = 0;
+    step_do(s, SUP_DO_COMMIT)->generation = sup->generation;
+    if (!step_sabotaged(s, SUP_SABOTAGE(FIVE_SIGNALS)))
+        workers_input(s, SUP_WIN_LEAVE, old, 0); /* with the old configuration's drain bound */
+    sup->settings = sup->next;
+    sup->resting = false;
+    sup->reload_failed = false;
+    sup_set_mode(s, SUP_MODE_RETIRING, sup_after(s->now_ns, sup->options.grace_ns));
+    step_raise(s, SUP_IN_RETIRED);
+}
+
+/* ---- retiring ---------------------------------------------------------------------------- */
+
+static void reload_done(struct step *s)
+{
+    report(s, s->sup->generation, SUP_RELOAD_OK, SUP_BECAUSE_NONE);
+    sup_set_base_mode(s); /* the first configuration may never have been ready, this one is */
+}
+
+void mode_report_done(struct step *s)
+{
+    const struct sup *sup = s->sup;
+    for (uint32_t i = 0; i < sup->used; i++) {
+        const struct sup_worker *w = &sup->workers[i];
+        if (w->state == SUP_WORKER_DRAINING && !w->settled && w->generation != sup->generation)
+            return;
+    }
+    reload_done(s);
+}
+
+/* An old worker that does not say in time that it stopped accepting is hung or very busy: it is
+ * not waited for, neither now nor by the next reload. */
+void mode_report_done_anyway(struct step *s)
+{
+    struct sup *sup = s->sup;
+    for (uint32_t i = 0; i < sup->used; i++)
+        if (sup->workers[i].generation != sup->generation)
+            sup->workers[i].settled = true;
+    reload_done(s);
+}

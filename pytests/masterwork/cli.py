@@ -1,0 +1,205 @@
+"""The masterwork command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from masterwork import __version__, report
+from masterwork.catalogue import fault_points, guarantees
+from masterwork.director import judge
+from masterwork.errors import InputError, MasterworkError, suggest
+from masterwork.sensitivity import sensitivity
+from masterwork.stories import all_stories, find_story
+from masterwork.targets import all_targets
+from masterwork.verbs import VERBS
+from masterwork.verdicts import EXIT_HARNESS, HOLDS, VIOLATED, worst
+from masterwork.verify import verify
+
+LISTS = ("guarantees", "stories", "targets", "faults", "verbs")
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes on the command line end with 3 as all of the harness's own do."""
+
+    def error(self, message: str):
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_HARNESS, f"masterwork: {message}; see `masterwork --help`\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(
+        prog="masterwork", description="Stages master/worker servers, breaks them, and says with "
+        "evidence which guarantees hold.",
+        epilog="Exit: 0 holds, 1 violated, 2 unknown, 3 harness error.")
+    top.add_argument("--version", action="version", version=f"masterwork {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND",
+                                  parser_class=Parser)
+    one = commands.add_parser("verify", help="stage stories on a server and print the verdicts")
+    one.add_argument("target", metavar="TARGET", help="engine, nginx, ... or your ./server.toml")
+    one.add_argument("--tier", choices=("quick", "full"), default="quick")
+    one.add_argument("--story", action="append", default=[], metavar="NAME",
+                     help="only this story, by name or file; may be repeated")
+    one.add_argument("--family", metavar="F", help="only stories of this family")
+    one.add_argument("--strict", action="store_true",
+                     help="findings (failures where nothing was promised) fail too")
+    one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
+    one.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML")
+    one.add_argument("--keep", action="store_true", help="keep the runs of stories that hold too")
+    add_common(one)
+    one.set_defaults(run=verify)
+    one = commands.add_parser("sensitivity", help="arm every sabotage: does the judge notice?")
+    one.add_argument("--guarantee", metavar="G", help="only sabotages of this guarantee")
+    one.add_argument("--json", metavar="FILE", help="write what was caught as JSON")
+    add_common(one)
+    one.set_defaults(run=sensitivity)
+    one = commands.add_parser("list", help=f"list {', '.join(LISTS)}")
+    one.add_argument("what", choices=LISTS)
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(run=list_command)
+    one = commands.add_parser("explain", help="a guarantee, a story or a fault point in words")
+    one.add_argument("what", metavar="GUARANTEE|STORY|FAULT")
+    one.set_defaults(run=explain)
+    one = commands.add_parser("judge", help="judge a run's history again")
+    one.add_argument("history", metavar="RUN", help="a run's folder")
+    one.add_argument("--only", metavar="ID,ID")
+    one.set_defaults(run=judge_command)
+    return top
+
+
+def add_common(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--jobs", type=positive, default=2, metavar="N",
+                     help="stories at a time (default 2)")
+    one.add_argument("--seed", type=positive, default=1, metavar="N",
+                     help="of the clients, storms and faults (default 1)")
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 is expected, not {text!r}")
+    return int(text)
+
+
+# ---- list ----------------------------------------------------------------------------------------
+
+def rows_of(what: str) -> list[dict[str, str]]:
+    if what == "guarantees":
+        stories = all_stories()
+        return [{"id": item.id, "sentence": item.sentence, "promised_by": item.promised_by,
+                 "stories": ", ".join(story.name for story in stories if item.id in story.checks)}
+                for item in guarantees().values()]
+    if what == "stories":
+        return [{"name": story.name, "tier": story.tier, "summary": story.summary,
+                 "checks": ", ".join(story.checks)} for story in all_stories()]
+    if what == "targets":
+        return [{"name": target.name, "summary": target.summary,
+                 "program": " or ".join(target.programs)} for target in all_targets()]
+    if what == "verbs":
+        return [{"name": name, "sentence": sentence} for name, (_, sentence) in VERBS.items()]
+    return [{"name": point.name, "worlds": point.where, "sentence": point.sentence}
+            for point in fault_points().values()]
+
+
+def list_command(args: argparse.Namespace) -> int:
+    rows = rows_of(args.what)
+    if args.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    first, second = {"stories": ("name", "summary"), "targets": ("name", "summary")}.get(
+        args.what, (next(iter(rows[0])), "sentence"))
+    width = max(len(row[first]) for row in rows)
+    for row in rows:
+        print(f"{row[first]:{width}}  {row[second]}")
+    return 0
+
+
+# ---- explain -------------------------------------------------------------------------------------
+
+def explain(args: argparse.Namespace) -> int:
+    name = args.what
+    if name in guarantees():
+        explain_guarantee(name)
+    elif name in fault_points():
+        explain_fault(name)
+    else:
+        explain_story(name)
+    return 0
+
+
+def explain_guarantee(name: str) -> None:
+    found = guarantees()[name]
+    print(f"{name}: {found.sentence}.\nPromised by: {found.promised_by}")
+    for target in all_targets():
+        promise = target.promise(name)
+        print(f"  {target.name}: {promise.kind}" + (f" ({promise.source})" if promise.source
+                                                    else ""))
+    print("Stories:")
+    for story in all_stories():
+        if name in story.checks:
+            print(f"  {story.name}: {story.summary}")
+    print("Sabotages that must turn it to violated:")
+    for story in all_stories():
+        for sabotage in story.sabotages:
+            if sabotage.guarantee == name:
+                print(f"  {sabotage.plan}  (in {story.name})")
+
+
+def explain_fault(name: str) -> None:
+    point = fault_points()[name]
+    print(f"{name}: {point.sentence}.\nExists in: {point.where.replace(' | ', ', ').lower()}")
+    for story in all_stories():
+        plans = [sabotage.plan for sabotage in story.sabotages if name in sabotage.plan]
+        if plans or name in story.file.read_text(encoding="utf-8"):
+            print(f"  used in {story.name}")
+
+
+def explain_story(name: str) -> None:
+    try:
+        story = find_story(name)
+    except InputError:
+        known = [*guarantees(), *fault_points(), *(story.name for story in all_stories())]
+        raise InputError(f"{name!r} is neither a guarantee nor a story nor a fault point."
+                         f"{suggest(name, known)}") from None
+    print(f"{story.name} ({story.tier}): {story.summary}\n")
+    for line in story.file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        print(line.lstrip("# "))
+    print("\nChecks: " + ", ".join(story.checks))
+    print("Clients: " + (", ".join(f"{load.name} ({load.kind} on {load.surface})"
+                                   for load in story.loads) or "none"))
+    print("Steps:")
+    for step in story.steps:
+        print(f"  {step.index}. {step.text}")
+
+
+# ---- judge ---------------------------------------------------------------------------------------
+
+def judge_command(args: argparse.Namespace) -> int:
+    folder = Path(args.history)
+    history = folder / "history" if (folder / "history").is_dir() else folder
+    verdicts = judge(history, args.only.split(",") if args.only else None)
+    out = report.console()
+    for item in verdicts:
+        out.print(f"[{report.COLOURS[item.verdict]}]{item.verdict:9}[/] {item.id:30} "
+                  f"{item.strength}")
+        for piece in item.evidence:
+            out.print(f"            {piece['text']}", markup=False)
+    result = worst(item.verdict for item in verdicts)
+    return {HOLDS: 0, VIOLATED: 1}.get(result, 2)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except MasterworkError as error:
+        print(f"masterwork: {error}", file=sys.stderr)
+        return EXIT_HARNESS
+    except KeyboardInterrupt:
+        print("masterwork: interrupted; everything that was started is ended", file=sys.stderr)
+        return EXIT_HARNESS
+    except BrokenPipeError:
+        return EXIT_HARNESS

@@ -1,0 +1,213 @@
+"""Stages one story and says what the judge read.
+
+A server that misbehaves is judged; a harness that fails (a witness died, a program is missing) gives
+no verdict at all. A step that waits in vain is noted with the state at that moment, and the story
+goes on to its end and the judge: the server may be the culprit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from masterwork import ending, logbook, nemesis, reloading
+from masterwork.catalogue import guarantees
+from masterwork.errors import HarnessError
+from masterwork.paths import program
+from masterwork.stage import Stage
+from masterwork.stories import Sabotage, Story
+from masterwork.targets import Target
+from masterwork.units import NS, show_ns
+from masterwork.verbs import (Arm, Ask, Config, Disarm, Limit, Load, Observe, Phase, Reload, Repeat,
+                              Rotate, Signal, Step, Stop, Storm, Wait)
+from masterwork.verdicts import HOLDS, UNKNOWN, StoryResult, Verdict
+
+STOP_NS = 15 * NS["s"]
+JUDGE_S = 120
+
+
+@dataclass(frozen=True)
+class Play:
+    """What is to be staged, and where its run is kept."""
+
+    story: Story
+    target: Target
+    folder: Path
+    seed: int = 1
+    sabotage: Sabotage | None = None
+
+
+def why_not(story: Story, target: Target) -> str:
+    """Why this story cannot be staged on this target, '' if it can."""
+    missing = [need for need in story.needs if need not in target.features]
+    if "root" in missing:
+        if os.geteuid() == 0:
+            missing.remove("root")
+        else:
+            return "needs root"
+    if missing:
+        return f"{target.name} lacks {', '.join(missing)}"
+    if story.loads and all(load.surface not in target.surfaces for load in story.loads):
+        return f"{target.name} has none of the paths the story's clients use"
+    return ""
+
+
+def stage(play: Play) -> StoryResult:
+    """Stages the story in this process. Raises HarnessError when that says nothing about the
+    server."""
+    story, target = play.story, play.target
+    result = StoryResult(story.name, target.name, folder=str(play.folder), seed=play.seed,
+                         sabotage=play.sabotage.plan if play.sabotage else "")
+    result.skipped = why_not(story, target)
+    if result.skipped:
+        result.guarantees = [Verdict(name, UNKNOWN, f"not staged: {result.skipped}")
+                             for name in story.checks]
+        return result
+    begun = time.monotonic()
+    with Stage(target, play.folder, story.server, story.loads, story.params, play.seed) as world:
+        shutil.copy(story.file, play.folder / "story.toml")
+        performance = Performance(world, play.sabotage)
+        performance.run(story)
+        result.trouble = performance.trouble
+    result.guarantees = judged(story, result, judge(play.folder / "history"))
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+class Performance:
+    """The steps of a story on a stage."""
+
+    def __init__(self, world: Stage, sabotage: Sabotage | None) -> None:
+        self.stage = world
+        self.sabotage = sabotage
+        self.trouble: list[str] = []
+        for load in world.missing:
+            self.note("", f"the target has no {load.surface} path: {load.name} is left out")
+        self.verbs: dict[type, Callable[..., str | None]] = {
+            Wait: self.wait, Observe: self.observe, Phase: self.phase, Repeat: self.repeat,
+            Signal: lambda step: nemesis.send(world, step),
+            Storm: lambda step: nemesis.begin_storm(world, step),
+            Limit: lambda step: nemesis.limit(world, step),
+            Config: lambda step: reloading.write(world, step.changes),
+            Reload: lambda step: reloading.perform(world, step),
+            Arm: lambda step: world.arm(step.plan),
+            Disarm: lambda step: world.disarm(step.what),
+            Load: self.load,
+            Rotate: lambda step: logbook.rotate(world, step.within_ns),
+            Ask: lambda step: logbook.ask(world, step.within_ns),
+            Stop: self.stop,
+        }
+
+    def run(self, story: Story) -> None:
+        """From the start of the server to its end, whatever the steps left undone."""
+        world = self.stage
+        self.sabotage_at("start")
+        world.open()
+        self.enter("baseline")
+        for step in story.steps:
+            self.perform(step)
+        if not world.stopped:
+            self.finish_load()
+            self.enter("stop")
+            self.perform(Stop("end", "stop = 'graceful'", "graceful", STOP_NS))
+        self.finish_load()
+        assert world.watch
+        world.loop.quit(world.watch)
+        logbook.read(world)
+        world.record.put("director.end")
+
+    def perform(self, step: Step) -> None:
+        self.stage.state.step_begun = time.monotonic()
+        try:
+            complaint = self.verbs[type(step)](step)
+        except HarnessError as error:
+            raise HarnessError(f"step {step.index} ({step.text}): {error}") from None
+        if complaint:
+            self.note(f"step {step.index} ({step.text}): ", complaint, state=True)
+
+    def note(self, where: str, what: str, state: bool = False) -> None:
+        lines = self.stage.state.describe() if state else []
+        self.trouble.append("\n  ".join([where + what, *lines]))
+
+    def wait(self, step: Wait) -> str:
+        state = self.stage.state
+        if self.stage.until(step.until.begin(state), step.within_ns):
+            return ""
+        now = ", ".join(f"{name} is {value:g}" for name, value in step.until.values(state).items())
+        return f"not within {show_ns(step.within_ns)}: {now}"
+
+    def observe(self, step: Observe) -> None:
+        self.stage.until(lambda: False, step.duration_ns)
+
+    def phase(self, step: Phase) -> None:
+        self.enter(step.phase)
+
+    def enter(self, phase: str) -> None:
+        world = self.stage
+        world.state.begin_phase(phase)
+        world.record.put("director.phase", a=world.record.word("phase", phase))
+        self.sabotage_at(phase)
+
+    def sabotage_at(self, moment: str) -> None:
+        if self.sabotage and self.sabotage.at == moment:
+            self.stage.fault("arm", self.sabotage.plan)
+
+    def repeat(self, step: Repeat) -> None:
+        """Rounds begin by an absolute clock, so that a slow one does not shift the others."""
+        begun = time.monotonic_ns()
+        for number in range(step.times):
+            due = begun + number * step.every_ns
+            self.stage.until(lambda: time.monotonic_ns() >= due, max(1, due - time.monotonic_ns()))
+            for inner in step.steps:
+                self.perform(inner)
+
+    def load(self, step: Load) -> None:
+        if self.stage.has_load(step.name):
+            rate = f" {step.rate:g}" if step.action == "rate" else ""
+            self.stage.say(f"{step.action} {step.name}{rate}")
+
+    def stop(self, step: Stop) -> str:
+        return ending.stop(self.stage, step.how, step.within_ns)
+
+    def finish_load(self) -> None:
+        if self.stage.prober and self.stage.prober.done is None:
+            self.stage.loop.quit(self.stage.prober)
+
+
+def judge(history: Path, only: list[str] | None = None) -> list[Verdict]:
+    """What mw-judge reads in a run's history."""
+    argv = [str(program("mw-judge")), str(history), "--json"]
+    if only:
+        argv += ["--only", ",".join(only)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=JUDGE_S)
+    except subprocess.TimeoutExpired:
+        raise HarnessError(f"{' '.join(argv)}: no verdict within {JUDGE_S} s") from None
+    if done.returncode not in (0, 1, 2):
+        raise HarnessError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
+    rows = json.loads(done.stdout)["guarantees"]
+    return [Verdict(row["id"], row["verdict"], row["strength"], row["checked"], row["violated"],
+                    row["evidence"]) for row in rows]
+
+
+def judged(story: Story, result: StoryResult, verdicts: list[Verdict]) -> list[Verdict]:
+    """Tells what the story is about from the rest; a story that did not go as written cannot say
+    that something holds."""
+    known = {item.id for item in verdicts}
+    missing = [name for name in story.checks if name not in known]
+    if missing or known - set(guarantees()):
+        raise HarnessError(f"mw-judge and guarantees.def do not know the same guarantees: "
+                           f"{', '.join(missing or known - set(guarantees()))}")
+    trouble = next((text for text in result.trouble if text.startswith("step")), None)
+    for item in verdicts:
+        item.aimed = item.id in story.checks
+        if trouble and item.aimed and item.verdict == HOLDS:
+            item.verdict = UNKNOWN
+            item.strength = "the story did not go as written: " + trouble.splitlines()[0]
+    return verdicts

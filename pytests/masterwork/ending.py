@@ -1,0 +1,80 @@
+"""Stopping the server, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from masterwork.stage import Stage
+from masterwork.tree import descendants, listening_inodes, reap, shared_memory_of
+from masterwork.units import NS
+
+HOW = {"graceful": 1, "fast": 0, "kill": 2}
+UNKNOWN_STATUS = (1 << 64) - 1
+PATIENCE_NS = 2 * NS["s"]
+
+
+def stop(stage: Stage, how: str, within_ns: int) -> str:
+    """Asks the server to stop, waits for its master and then for its tree, looks at what is left.
+    Returns what went wrong, '' if nothing."""
+    pid = stage.server.pid
+    shared = set().union(*(shared_memory_of(one) for one in (pid, *stage.state.worker_pids())))
+    number = int(signal.SIGKILL) if how == "kill" else stage.target.signals[how]
+    begun = time.monotonic_ns()
+    stage.record.put("director.stop", begun, pid=pid, a=HOW[how])
+    stage.record.put("director.signal", begun, pid=pid, a=number,
+                     b=stage.record.word("target", "master"), c=time.monotonic_ns())
+    stage.server.signal(number)
+    gone = stage.until(lambda: not stage.server.is_running(), within_ns)
+    status = _status(stage)
+    stage.record.put("director.stopped", pid=pid, a=int(gone), b=status,
+                     c=time.monotonic_ns() - begun)
+    patience = max(PATIENCE_NS, stage.params()["orphan_bound"] if how == "kill" else 0)
+    stage.until(lambda: not _tree(stage), patience)
+    leftovers(stage, shared)
+    stage.stopped = True
+    return "" if gone else f"the master was still there after {within_ns / NS['s']:.1f} s"
+
+
+def _status(stage: Stage) -> int:
+    """The wait status, as wait(2) tells it."""
+    assert stage.server.process
+    code = stage.server.process.poll()
+    if code is None:
+        return UNKNOWN_STATUS
+    return -code if code < 0 else code << 8
+
+
+def _tree(stage: Stage) -> list[int]:
+    """Live processes of the server: everything below us that is not a witness or older than us."""
+    ours = {witness.pid for witness in stage.loop.witnesses} | stage.others
+    if stage.server.helper:
+        ours.add(stage.server.helper.pid)
+    reap({stage.server.pid} | ours | {storm.pid for storm in stage.storms})
+    return [item.pid for item in descendants(os.getpid(), ours) if item.state not in "ZX"]
+
+
+def leftovers(stage: Stage, shared: set[str]) -> None:
+    """Records everything that should have gone with the server."""
+    word = stage.record.word
+    processes = _tree(stage)
+    listeners = listening_inodes([stage.server.port.number])
+    pid_file = stage.server.pid_file
+    found: dict[str, list[dict[str, int]]] = {
+        "process": [{"pid": pid, "b": pid} for pid in processes],
+        "listener": [{"b": port} for port, _ in listeners],
+        "unix-path": [{"b": path.stat().st_ino} for path in stage.folder.rglob("*")
+                      if path.is_socket() and path.name != "helper.sock"],
+        "pid-file": [{"b": _pid_in(pid_file)}] if pid_file and pid_file.exists() else [],
+        "shm": [{"b": os.stat(path).st_ino} for path in shared if os.path.exists(path)],
+    }
+    for kind, rows in found.items():
+        for row in rows:
+            stage.record.put("director.leftover", a=word("leftover", kind), **row)
+        stage.record.put("director.checked", a=word("leftover", kind), b=len(rows))
+
+
+def _pid_in(path) -> int:
+    text = path.read_text(errors="replace").strip()
+    return int(text) if text.isdigit() else 0

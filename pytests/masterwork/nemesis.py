@@ -1,0 +1,80 @@
+"""What is done to a server from outside: signals, storms, faults, limits."""
+
+from __future__ import annotations
+
+import resource
+import signal as signals
+import subprocess
+import time
+
+from masterwork.errors import HarnessError
+from masterwork.paths import program
+from masterwork.stage import Stage
+from masterwork.verbs import Limit, Signal, Storm
+
+RESOURCES = {"nofile": resource.RLIMIT_NOFILE, "as": resource.RLIMIT_AS,
+             "nproc": resource.RLIMIT_NPROC, "cpu": resource.RLIMIT_CPU}
+TARGET_WORDS = {"worker": "worker", "last-worker": "worker", "all-workers": "worker",
+                "all": "all", "master": "master", "group": "group"}
+STORM_NUMBER_MIXED = 0
+
+
+def receivers(stage: Stage, to: str) -> list[int]:
+    """The pids that a receiver's name stands for now, oldest worker first."""
+    workers = stage.state.worker_pids()
+    return {"master": [stage.server.pid], "worker": workers[:1], "last-worker": workers[-1:],
+            "all-workers": workers, "all": [stage.server.pid, *workers],
+            "group": [stage.server.pid]}[to]
+
+
+def send(stage: Stage, step: Signal) -> str:
+    """One signal to each receiver; each sending is recorded with the time before and after."""
+    found = receivers(stage, step.to)
+    if not found:
+        return f"there was no {step.to} to signal"
+    if step.to == "group":
+        send_group(stage, step.signal)
+        return ""
+    for pid in found:
+        before = time.monotonic_ns()
+        sent = stage.server.signal(step.signal, pid)
+        stage.record.put("director.signal", before, pid=pid, a=step.signal,
+                         b=stage.record.word("target", TARGET_WORDS[step.to]),
+                         c=time.monotonic_ns())
+        if not sent:
+            return f"{pid} was gone before the signal"
+    return ""
+
+
+def send_group(stage: Stage, number: int) -> None:
+    before = time.monotonic_ns()
+    stage.server.signal_group(number)
+    stage.record.put("director.signal", before, pid=stage.server.pid, a=number,
+                     b=stage.record.word("target", "group"), c=time.monotonic_ns())
+
+
+def begin_storm(stage: Stage, step: Storm) -> None:
+    """Starts mw-fault storm beside the story; `storms` counts those still under way."""
+    names = step.signals.split(",")
+    number = (int(signals.Signals[f"SIG{names[0]}"]) if len(names) == 1 else STORM_NUMBER_MIXED)
+    history = stage.history / f"storm-{stage.next_number()}.mwh"
+    argv = [str(program("mw-fault")), "storm", "--pid", str(stage.server.pid), "--to", step.to,
+            "--signal", step.signals, "--rate", str(step.rate), "--count", str(step.count),
+            "--seed", str(stage.seed), "--history", str(history)]
+    stage.record.put("director.storm", pid=stage.server.pid, a=number, b=1, c=step.count)
+    stage.storms.append(subprocess.Popen(argv, text=True, stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    stage.state.storms = len(stage.storms)
+
+
+def limit(stage: Stage, step: Limit) -> str:
+    """Changes the soft limit of running processes."""
+    for pid in receivers(stage, step.to):
+        try:
+            hard = resource.prlimit(pid, RESOURCES[step.resource])[1]
+            resource.prlimit(pid, RESOURCES[step.resource], (step.value, hard))
+        except ProcessLookupError:
+            return f"{pid} was gone before its limit was changed"
+        except PermissionError as error:
+            raise HarnessError(f"prlimit of {pid}: {error}") from None
+    return ""

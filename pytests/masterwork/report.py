@@ -1,0 +1,189 @@
+"""What the user sees: the table of verdicts and the evidence, JSON, JUnit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from masterwork.paths import ROOT, command_name
+from masterwork.stories import Story
+from masterwork.targets import Target
+from masterwork.verdicts import HOLDS, UNKNOWN, VIOLATED, StoryResult, Total, Verdict
+
+COLOURS = {HOLDS: "green", UNKNOWN: "yellow", VIOLATED: "bold red"}
+WIDTH = 80
+EVIDENCE_SHOWN = 2
+AROUND_SHOWN = 6
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """80 columns at least where nobody looks; plain where it is not a terminal or NO_COLOR."""
+    out = file or sys.stdout
+    plain = not out.isatty() or bool(os.environ.get("NO_COLOR"))
+    return Console(file=out, width=None if out.isatty() else max(WIDTH, 100 if plain else WIDTH),
+                   no_color=plain, highlight=False, soft_wrap=False)
+
+
+def story_line(result: StoryResult) -> Text:
+    """One line when a story is over."""
+    word, colour = result.verdict, COLOURS[result.verdict]
+    if result.error:
+        word, colour = "harness error", "bold magenta"
+    elif result.skipped:
+        word = "not staged"
+    line = Text.assemble((f"{word:>13}", colour), f"  {result.name}")
+    if result.skipped:
+        return line.append(f"  ({result.skipped})", "dim")
+    line.append(f"  {result.seconds:.1f} s", "dim")
+    broken = [item.id for item in result.guarantees if item.verdict == VIOLATED]
+    if broken:
+        line.append("  " + ", ".join(broken), "red")
+    return line
+
+
+def verdict_table(totals: list[Total]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("guarantee", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("what was seen", overflow="ellipsis", no_wrap=True)
+    for total in totals:
+        word = total.verdict
+        if total.is_bug:
+            word = "BUG"
+        elif total.is_finding:
+            word = "finding"
+        table.add_row(total.id, Text(word, COLOURS[total.verdict]), str(total.stories),
+                      Text(total.strength, "dim" if total.verdict == HOLDS else ""))
+    return table
+
+
+def print_evidence(out: Console, result: StoryResult, target: Target) -> None:
+    """Why a story does not simply hold: violations with their records, steps that failed."""
+    broken = [item for item in result.guarantees if item.verdict == VIOLATED]
+    if not broken and not result.trouble and not result.error:
+        return
+    out.print()
+    out.print(Text(f"{result.name} on {result.target}", "bold"))
+    if result.error:
+        out.print(Text(f"  harness: {result.error}", "magenta"))
+    for item in broken:
+        _print_violation(out, item, target)
+    for text in result.trouble:
+        out.print(Text(f"  {text}", "yellow"))
+    out.print(Text(f"  run: {_short(Path(result.folder))}", "dim"))
+
+
+def _print_violation(out: Console, item: Verdict, target: Target) -> None:
+    promise = target.promise(item.id)
+    source = f": {promise.source}" if promise.source else ""
+    out.print(Text(f"  {item.id}: violated {item.violated} times in {item.checked} "
+                   f"({promise.kind}{source})", "red"))
+    for piece in item.evidence[:EVIDENCE_SHOWN]:
+        out.print(Text(f"    {piece['text']}"))
+        for label, line in (("saw", piece.get("culprit")), ("because", piece.get("cause"))):
+            if line:
+                out.print(Text(f"      {label:8}{line}", "dim"))
+        for line in (piece.get("around") or [])[:AROUND_SHOWN]:
+            out.print(Text(f"              {line}", "dim"))
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def repeat_command(target: str, result: StoryResult, seed: int) -> str:
+    return f"{command_name()} verify {target} --story {result.name} --seed {seed}"
+
+
+def commit() -> str:
+    """The commit of the project's files, '' where there is none."""
+    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
+                          capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+def as_json(target: Target, version: str, totals: list[Total], results: list[StoryResult],
+            seed: int) -> dict:
+    """The machine's form of the verdicts."""
+    return {
+        "target": target.name, "version": version,
+        "guarantees": {total.id: total.verdict for total in totals},
+        "stories": [{
+            "name": result.name, "seconds": round(result.seconds, 3), "verdict": result.verdict,
+            "skipped": result.skipped, "error": result.error, "trouble": result.trouble,
+            "run": result.folder,
+            "guarantees": [{"id": item.id, "verdict": item.verdict, "strength": item.strength,
+                            "evidence": item.evidence, "aimed": item.aimed}
+                           for item in result.guarantees if result.counts(item)],
+        } for result in results],
+        "promises": {total.id: total.promise for total in totals},
+        "bugs": [total.id for total in totals if total.is_bug],
+        "findings": [total.id for total in totals if total.is_finding],
+        "seed": seed, "commit": commit(),
+    }
+
+
+def write_json(path: str, data: dict) -> None:
+    Path(path).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def write_junit(path: str, target: Target, results: list[StoryResult],
+                stories: dict[str, Story], strict: bool) -> None:
+    """A test case for each guarantee a story is about."""
+    suites = ElementTree.Element("testsuites")
+    for result in results:
+        rows = [item for item in result.guarantees if result.counts(item)]
+        suite = ElementTree.SubElement(suites, "testsuite", name=f"{target.name}/{result.name}",
+                                       tests=str(len(rows)), time=f"{result.seconds:.3f}")
+        failures = skipped = 0
+        if result.error:
+            case = ElementTree.SubElement(suite, "testcase", classname=result.name, name="staged")
+            ElementTree.SubElement(case, "error", message=result.error[:200]).text = result.error
+        for item in rows:
+            case = ElementTree.SubElement(suite, "testcase", classname=result.name, name=item.id,
+                                          time=f"{result.seconds / len(rows):.3f}")
+            promised = target.promise(item.id).kind == "promised"
+            if item.verdict == VIOLATED and (promised or strict):
+                failures += 1
+                failure = ElementTree.SubElement(case, "failure", message=_first(item))
+                failure.text = "\n".join(_evidence_lines(item))
+            elif item.verdict != HOLDS:
+                skipped += 1
+                why = _first(item) if item.verdict == VIOLATED else item.strength
+                ElementTree.SubElement(case, "skipped", message=f"{item.verdict}: {why}")
+        story = stories.get(result.name)
+        if story:
+            ElementTree.SubElement(suite, "system-out").text = story.summary
+        suite.set("failures", str(failures))
+        suite.set("skipped", str(skipped))
+        suite.set("errors", str(int(bool(result.error))))
+    ElementTree.indent(suites)
+    ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _first(item: Verdict) -> str:
+    return item.evidence[0]["text"] if item.evidence else item.strength
+
+
+def _evidence_lines(item: Verdict) -> list[str]:
+    lines = []
+    for piece in item.evidence:
+        lines.append(piece["text"])
+        lines += [f"  {line}" for line in (piece.get("culprit"), piece.get("cause")) if line]
+        lines += [f"    {line}" for line in piece.get("around") or []]
+    return lines

@@ -1,0 +1,239 @@
+"""The server under test in one run: its configuration, its start, its signals, its logs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from masterwork.errors import HarnessError
+from masterwork.paths import bin_folder
+from masterwork.ports import Port
+from masterwork.probe import Answer, get
+from masterwork.stories import Server as ServerWishes
+from masterwork.targets import Target
+from masterwork.tree import die_with_parent, is_alive, wait_until
+from masterwork.units import conf_time
+
+READY_S = 10.0
+PACKAGE = Path(__file__).resolve().parents[1]
+PATTERN_PERIOD = 89
+
+BAD_LINES = {
+    "unknown-directive": "no_such_directive on;",
+    "missing-file": "include /no/such/file.conf;",
+    "bad-value": "worker_processes many;",
+    "unclosed-brace": "http {",
+}
+
+
+def pattern(count: int) -> bytes:
+    """The bytes of scenarios/history/pattern.h from offset 0."""
+    block = bytes(33 + (i + i // PATTERN_PERIOD) % PATTERN_PERIOD for i in range(PATTERN_PERIOD**2))
+    return (block * (count // len(block) + 1))[:count]
+
+
+@dataclass
+class Configuration:
+    """One file the server was given."""
+
+    number: int
+    workers: int
+    bad: str | None
+
+
+class Server:
+    """Paths, configuration and process of one run's server."""
+
+    def __init__(self, target: Target, wishes: ServerWishes, folder: Path, board: Path | None
+                 ) -> None:
+        self.target, self.wishes, self.folder = target, wishes, folder
+        self.program = target.find()
+        self.port = Port()
+        self.board = board
+        self.process: subprocess.Popen[bytes] | None = None
+        self.helper: subprocess.Popen[bytes] | None = None
+        self.pidfd = -1
+        self.configuration = Configuration(0, wishes.workers, None)
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True,
+                                         lstrip_blocks=True, keep_trailing_newline=True)
+        environment.filters["time"] = conf_time
+        self.template = environment.from_string(target.template)
+
+    # ---- places --------------------------------------------------------------------------------
+
+    def fill(self, text: str) -> str:
+        """Replaces {run}, {port}, {program}, {bin}, {config}, {python} in a word of the target."""
+        places = {"run": self.folder, "port": self.port.number, "program": self.program,
+                  "bin": bin_folder(), "config": self.config_path, "python": sys.executable}
+        return re.sub(r"\{(\w+)\}", lambda m: str(places.get(m[1], m[0])), text)
+
+    def path(self, name: str) -> Path | None:
+        return self.folder / name if name else None
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / self.target.config_file
+
+    @property
+    def error_log(self) -> Path | None:
+        return self.path(self.target.error_log)
+
+    @property
+    def access_log(self) -> Path | None:
+        return self.path(self.target.access_log)
+
+    @property
+    def pid_file(self) -> Path | None:
+        return self.path(self.target.pid_file)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process else 0
+
+    # ---- configuration -------------------------------------------------------------------------
+
+    def write_config(self, number: int, workers: int | None = None, bad: str | None = None) -> None:
+        """Replaces the configuration in one step, so that nobody reads half of it."""
+        workers = workers or self.configuration.workers
+        text = self.template.render(number=number, workers=workers, port=self.port.number,
+                                    run=self.folder, server=self.wishes,
+                                    bad=BAD_LINES[bad] if bad else "")
+        fresh = self.config_path.with_suffix(".new")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.rename(self.config_path)
+        self.configuration = Configuration(number, workers, bad)
+
+    # ---- life ----------------------------------------------------------------------------------
+
+    def start(self, history: Path) -> None:
+        """Runs the server in the foreground, in a process group of its own."""
+        environment = {**os.environ, "MW_HISTORY": str(history), "MW_RUN": str(self.folder),
+                       **{key: self.fill(value)
+                          for key, value in self.target.environment.items()}}
+        environment.pop("MW_FAULT_BOARD", None)
+        if self.board:
+            environment["MW_FAULT_BOARD"] = str(self.board)
+        self._start_helper()
+        argv = [self.fill(word) for word in self.target.argv]
+        with open(self.folder / "server.out", "ab") as out:
+            try:
+                self.process = subprocess.Popen(argv, cwd=self.folder, env=environment,
+                                                stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                                start_new_session=True)
+            except OSError as error:
+                raise HarnessError(f"{self.target.name}: {argv[0]} cannot be run: {error}"
+                                   ) from None
+        self.pidfd = os.pidfd_open(self.process.pid)
+
+    def _start_helper(self) -> None:
+        if not self.target.helper:
+            return
+        argv = [self.fill(word) for word in self.target.helper]
+        with open(self.folder / "helper.out", "ab") as out:
+            self.helper = subprocess.Popen(argv, cwd=self.folder, stdin=subprocess.PIPE,
+                                           stdout=subprocess.PIPE, stderr=out,
+                                           env={**os.environ, "PYTHONPATH": str(PACKAGE)},
+                                           preexec_fn=die_with_parent, start_new_session=True)
+        assert self.helper.stdout
+        if self.helper.stdout.readline() != b"ready\n":
+            raise HarnessError(f"{self.target.name}: the helper {' '.join(argv)} did not start: "
+                               f"{(self.folder / 'helper.out').read_text()[-400:]}")
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def probe(self, timeout_s: float = 1.0) -> Answer | None:
+        return get(self.port.number, self.target.surfaces["echo"], timeout_s)
+
+    def wait_ready(self) -> None:
+        """Ready is what a client sees: the echo path answers. The pid file must be there too."""
+        def ready() -> bool:
+            if not self.is_running():
+                return True
+            named = self.pid_file is None or self.pid_file.exists()
+            answer = self.probe() if named else None
+            return answer is not None and answer.status == 200
+        if not wait_until(ready, READY_S) or not self.is_running():
+            status = self.process.poll() if self.process else None
+            what = f"ended with {status}" if status is not None else \
+                f"did not answer within {READY_S:.0f} s"
+            raise HarnessError(f"{self.target.name}: the server {what} before the story began: "
+                               + (" | ".join(self.complaints()) or "it said nothing"))
+
+    def signal(self, number: int, pid: int = 0) -> bool:
+        """Sends a signal; False when there is nobody to get it."""
+        try:
+            os.kill(pid or self.pid, number)
+            return True
+        except ProcessLookupError:
+            return False
+
+    def signal_group(self, number: int) -> None:
+        os.killpg(self.pid, number)
+
+    def complaints(self, count: int = 5) -> list[str]:
+        """The last lines of the error log and of what the server printed."""
+        lines: list[str] = []
+        for path in (self.error_log, self.folder / "server.out"):
+            if path and path.exists():
+                lines += path.read_text(errors="replace").splitlines()[-count:]
+        return lines
+
+    # ---- reload --------------------------------------------------------------------------------
+
+    def request_reload(self) -> subprocess.Popen[str] | None:
+        """Asks for a reload: by the command that reports its outcome where there is one."""
+        if not self.target.report.argv:
+            self.signal(self.target.signals["reload"])
+            return None
+        argv = [self.fill(word) for word in self.target.report.argv]
+        return subprocess.Popen(argv, cwd=self.folder, text=True, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def outcome_in(self, text: str, status: int) -> str:
+        """The word of a report that a reload command printed."""
+        for word, pattern_text in self.target.report.words.items():
+            if re.search(pattern_text, text):
+                return word
+        return "ok" if status == 0 and "ok" not in self.target.report.words else "none"
+
+    def refusals(self) -> int:
+        """Lines of the error log that say a configuration was refused."""
+        if not self.target.report.refused_line or not self.error_log:
+            return 0
+        try:
+            text = self.error_log.read_text(errors="replace")
+        except OSError:
+            return 0
+        return len(re.findall(self.target.report.refused_line, text))
+
+    # ---- end -----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Kills what is left of it; the tree below is the caller's to clear."""
+        if self.process and self.process.poll() is None:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+        if self.helper:
+            assert self.helper.stdin and self.helper.stdout
+            self.helper.stdin.close()
+            self.helper.kill()
+            self.helper.wait()
+            self.helper.stdout.close()
+        self.port.close()
+
+    def is_master_gone(self) -> bool:
+        return not self.is_running() and not is_alive(self.pid)

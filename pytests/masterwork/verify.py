@@ -1,0 +1,134 @@
+"""`masterwork verify`: stages stories on one target, shows how it goes and what came of it."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from masterwork import report
+from masterwork.catalogue import guarantees
+from masterwork.director import Play
+from masterwork.isolate import run_all
+from masterwork.runs import new_folder, prune
+from masterwork.stories import Story, all_stories, select
+from masterwork.targets import Target, find_target
+from masterwork.verdicts import (EXIT_HARNESS, EXIT_HOLDS, UNKNOWN, VIOLATED, StoryResult, add_up,
+                                 exit_code)
+
+
+class Progress:
+    """A line for each story that is over, and one for those under way where that can be seen."""
+
+    def __init__(self, out: Console, count: int) -> None:
+        self.out, self.count, self.done = out, count, 0
+        self.running: list[str] = []
+        self.live = Live(console=out, transient=True, refresh_per_second=10) \
+            if out.is_terminal and not out.no_color else None
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def begun(self, play: Play) -> None:
+        self.running.append(play.story.name)
+        self._show()
+
+    def ended(self, play: Play, result: StoryResult) -> None:
+        self.running.remove(play.story.name)
+        self.done += 1
+        self.out.print(report.story_line(result))
+        self._show()
+
+    def _show(self) -> None:
+        if self.live:
+            self.live.update(Text(f"{self.done}/{self.count}  {', '.join(self.running)}", "dim",
+                                  overflow="ellipsis", no_wrap=True))
+
+
+def verify(args: Namespace) -> int:
+    """Returns the exit code: 0 holds, 1 violated, 2 unknown, 3 harness error."""
+    target = find_target(args.target)
+    stories = select(all_stories(), args.tier, args.story, args.family)
+    version = target.version()
+    out = report.console()
+    out.print(Text(f"{target.name} {version}: {len(stories)} stories, {args.jobs} at a time, "
+                   f"seed {args.seed}", "bold"))
+    plays = [Play(story, target, new_folder(story.name, target.name), args.seed)
+             for story in stories]
+    with Progress(out, len(plays)) as progress:
+        results = run_all(plays, args.jobs, progress.begun, progress.ended)
+    return conclude(out, args, target, version, stories, results)
+
+
+def conclude(out: Console, args: Namespace, target: Target, version: str, stories: list[Story],
+             results: list[StoryResult]) -> int:
+    """Adds up, shows and writes what was seen."""
+    checked = {name for story in stories for name in story.checks}
+    seen = {item.id for result in results for item in result.guarantees
+            if item.verdict == VIOLATED}
+    totals = add_up(target, results, [name for name in guarantees() if name in checked | seen])
+    code = exit_code(totals, results, args.strict)
+    for result in results:
+        report.print_evidence(out, result, target)
+    out.print()
+    out.print(report.verdict_table(totals))
+    if args.json:
+        report.write_json(args.json, report.as_json(target, version, totals, results, args.seed))
+    if args.junit:
+        report.write_junit(args.junit, target, results, {story.name: story for story in stories},
+                           args.strict)
+    tidy_up(results, args.keep)
+    print_end(out, args, totals, results, code)
+    return code
+
+
+def print_end(out: Console, args: Namespace, totals: list, results: list[StoryResult], code: int
+              ) -> None:
+    """The sum in one line, and when it is not all well the command that repeats it, last."""
+    held = sum(total.verdict == "holds" for total in totals)
+    bugs = [total.id for total in totals if total.is_bug]
+    findings = [total.id for total in totals if total.is_finding]
+    unknown = sum(total.verdict == UNKNOWN for total in totals)
+    words = [f"{held} hold", f"{len(bugs)} bugs", f"{len(findings)} findings", f"{unknown} unknown"]
+    seconds = sum(result.seconds for result in results)
+    out.print()
+    out.print(Text(f"{', '.join(words)}; {len(results)} stories, {seconds:.0f} s of staging",
+                   "bold"))
+    if code == EXIT_HOLDS:
+        return
+    to_blame = _to_blame(results, set(bugs) | set(findings), code)
+    if to_blame:
+        place = report.commit()
+        out.print(Text(f"repeat it (commit {place or 'unknown'}): "
+                       + report.repeat_command(args.target, to_blame, args.seed)),
+                  soft_wrap=True)
+
+
+def _to_blame(results: list[StoryResult], broken: set[str], code: int) -> StoryResult | None:
+    """The story that shows best what went wrong."""
+    if code == EXIT_HARNESS:
+        return next((result for result in results if result.error), None)
+    for result in results:
+        if any(item.id in broken and item.verdict == VIOLATED for item in result.guarantees):
+            return result
+    return next((result for result in results if result.verdict == UNKNOWN), None)
+
+
+def tidy_up(results: list[StoryResult], keep: bool) -> None:
+    """Runs that tell nothing new are not kept; of the others the newest are."""
+    for result in results:
+        plain = not result.error and not result.trouble and result.verdict not in (VIOLATED,)
+        if plain and not keep:
+            shutil.rmtree(result.folder, ignore_errors=True)
+            Path(result.folder).with_suffix(".log").unlink(missing_ok=True)
+    prune()

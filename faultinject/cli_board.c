@@ -90,10 +90,11 @@ static int open_board(const struct options *options, struct fault_board_file *fi
     return EXIT_FAILED;
 }
 
-static void record_arming(struct hist_writer *history, enum hist_kind kind,
+static void record_arming(struct hist_writer *history, enum hist_kind kind, uint64_t t_ns,
                           const struct fault_rule *rule, unsigned index)
 {
-    struct hist_record record = {.kind = (uint16_t)kind,
+    struct hist_record record = {.t_ns = t_ns,
+                                 .kind = (uint16_t)kind,
                                  .slot = -1,
                                  .pid = (uint32_t)getpid(),
                                  .a = (uint64_t)rule->point,
@@ -118,6 +119,7 @@ static int arm_plan(struct fault_board_file *file, const struct fault_plan *plan
 {
     int indices[FAULT_RULES_MAX];
     size_t armed = 0;
+    uint64_t before_ns = hist_now_ns(); /* no firing may seem to come before its arming */
     while (armed < plan->count &&
            (indices[armed] = fault_board_arm(file, &plan->rules[armed])) >= 0)
         armed++;
@@ -132,7 +134,7 @@ static int arm_plan(struct fault_board_file *file, const struct fault_plan *plan
         char text[512];
         fault_rule_print(text, sizeof text, &plan->rules[i]);
         printf("armed %d: %s\n", indices[i], text);
-        record_arming(history, HIST_FAULT_ARMED, &plan->rules[i], (unsigned)indices[i]);
+        record_arming(history, HIST_FAULT_ARMED, before_ns, &plan->rules[i], (unsigned)indices[i]);
     }
     return EXIT_OK;
 }
@@ -168,7 +170,7 @@ static void disarm_one(struct fault_board_file *file, unsigned index, struct his
         return;
     printf("disarmed %u: %s fired %" PRIu64 " of %" PRIu64 " calls\n", index,
            fault_point_name((unsigned)status.rule.point), status.fired, status.calls);
-    record_arming(history, HIST_FAULT_DISARMED, &status.rule, index);
+    record_arming(history, HIST_FAULT_DISARMED, hist_now_ns(), &status.rule, index);
 }
 
 /* The rules that are named, as a set. */

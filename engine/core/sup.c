@@ -98,7 +98,7 @@ static void step_event(struct step *s)
     enum sup_worker_input input = (enum sup_worker_input)(event->kind - SUP_SPAWNED);
     s->effects->cell = (uint16_t)(SUP_MODE_COUNT * SUP_MASTER_INPUT_COUNT +
                                   w->state * SUP_WORKER_INPUT_COUNT + input);
-    worker_input(s, w, input);
+    sup_worker_input(s, w, input);
 }
 
 static void step_raised(struct step *s)
@@ -131,7 +131,7 @@ static void step_timer(struct step *s)
     }
     for (uint32_t i = sup->used; i-- > 0;) /* a cell may remove the entry it is given, no other */
         if (sup->workers[i].deadline_ns <= s->now_ns)
-            worker_input(s, &sup->workers[i], SUP_WIN_DUE);
+            sup_worker_input(s, &sup->workers[i], SUP_WIN_DUE);
     for (uint32_t i = 0; i < sup->used; i++)
         if (sup->workers[i].deadline_ns < sup->due_ns)
             sup->due_ns = sup->workers[i].deadline_ns;
@@ -146,7 +146,7 @@ static void step_settle(struct step *s)
     struct sup *sup = s->sup;
 
     if (sup->short_handed)
-        workers_fill(s);
+        sup_workers_fill(s);
     while (sup->pending != 0 || sup->pending_resize != 0) {
         bool base = sup->mode == SUP_MODE_RUNNING || sup->mode == SUP_MODE_RESTING ||
                     sup->mode == SUP_MODE_BOOTING;
@@ -174,7 +174,7 @@ static void step_settle(struct step *s)
 
 /* ---- effects and modes ------------------------------------------------------------------- */
 
-struct sup_effect *step_do(struct step *s, enum sup_effect_kind kind)
+struct sup_effect *sup_do(struct step *s, enum sup_effect_kind kind)
 {
     struct sup_effects *effects = s->effects;
     CORE_CHECK(effects->count < SUP_EFFECTS_MAX);
@@ -183,19 +183,19 @@ struct sup_effect *step_do(struct step *s, enum sup_effect_kind kind)
     return effect;
 }
 
-struct sup_effect *step_do_worker(struct step *s, enum sup_effect_kind kind,
-                                  const struct sup_worker *w, uint64_t a)
+struct sup_effect *sup_do_worker(struct step *s, enum sup_effect_kind kind,
+                                 const struct sup_worker *w, uint64_t a)
 {
-    struct sup_effect *effect = step_do(s, kind);
+    struct sup_effect *effect = sup_do(s, kind);
     effect->slot = w->slot;
     effect->generation = w->generation;
     effect->a = a;
     return effect;
 }
 
-void step_note(struct step *s, enum sup_reason reason)
+void sup_note(struct step *s, enum sup_reason reason)
 {
-    struct sup_effect *effect = step_do(s, SUP_DO_NOTE);
+    struct sup_effect *effect = sup_do(s, SUP_DO_NOTE);
     effect->reason = (uint8_t)reason;
     effect->a = s->event->kind;
 }
@@ -219,7 +219,7 @@ void sup_set_base_mode(struct step *s)
     else
         sup_set_mode(s, SUP_MODE_BOOTING, SUP_NEVER);
     if (!sup->announced)
-        step_raise(s, SUP_IN_GATHERED); /* they may have become ready meanwhile */
+        sup_raise(s, SUP_IN_GATHERED); /* they may have become ready meanwhile */
 }
 
 /* ---- sabotage wait_for_workers: deaf to control signals while a worker is silent --------- */
@@ -249,7 +249,7 @@ static bool stash_event(struct step *s)
         sup->signals = 0;
     }
     sup->signals++;
-    if (!step_sabotaged(s, SUP_SABOTAGE(WAIT_FOR_WORKERS)) || !someone_silent(sup, s->now_ns))
+    if (!sup_sabotaged(s, SUP_SABOTAGE(WAIT_FOR_WORKERS)) || !someone_silent(sup, s->now_ns))
         return false;
     sup->stash |= UINT32_C(1) << s->event->kind;
     return true;

@@ -40,7 +40,7 @@ static uint64_t tree_delay_ns(struct step *s, uint64_t delay_ns)
     return at - s->now_ns;
 }
 
-uint64_t backoff_crash_ns(struct step *s, struct sup_worker *w)
+uint64_t sup_backoff_crash_ns(struct step *s, struct sup_worker *w)
 {
     bool young = s->now_ns - w->born_ns < s->sup->options.stable_ns;
 
@@ -48,12 +48,12 @@ uint64_t backoff_crash_ns(struct step *s, struct sup_worker *w)
         w->crashes = 0;
     if (w->crashes < UINT8_MAX)
         w->crashes++;
-    if (step_sabotaged(s, SUP_SABOTAGE(NO_BACKOFF)))
+    if (sup_sabotaged(s, SUP_SABOTAGE(NO_BACKOFF)))
         return 0;
     return tree_delay_ns(s, w->crashes > 1 ? backoff_ns(s->sup, w->crashes - 2u) : 0);
 }
 
-uint64_t backoff_fork_ns(struct step *s, struct sup_worker *w)
+uint64_t sup_backoff_fork_ns(struct step *s, struct sup_worker *w)
 {
     if (w->fails < UINT8_MAX)
         w->fails++;

@@ -43,8 +43,8 @@ static const char *check_sizes(const struct sup *sup)
     uint32_t current = 0, tried = 0;
 
     for (uint32_t i = 0; i < sup->used; i++) {
-        current += worker_is_member(&sup->workers[i], sup->generation);
-        tried += sup->trying != 0 && worker_is_member(&sup->workers[i], sup->trying);
+        current += sup_worker_is_member(&sup->workers[i], sup->generation);
+        tried += sup->trying != 0 && sup_worker_is_member(&sup->workers[i], sup->trying);
     }
     if (sup->mode >= SUP_MODE_QUITTING)
         return current + tried > 0 ? "a stop lets no worker stay" : NULL;

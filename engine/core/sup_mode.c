@@ -1,38 +1,38 @@
 /* The master's own cells: starting, stopping, resting, resizing. */
 #include "engine/core/sup_priv.h"
 
-void mode_ignored(struct step *s)
+void sup_mode_ignored(struct step *s)
 {
     (void)s;
 }
 
-void mode_impossible(struct step *s)
+void sup_mode_impossible(struct step *s)
 {
     (void)s;
     abort();
 }
 
-void mode_reopen(struct step *s)
+void sup_mode_reopen(struct step *s)
 {
-    step_do(s, SUP_DO_REOPEN_LOGS);
+    sup_do(s, SUP_DO_REOPEN_LOGS);
 }
 
 /* ---- starting ---------------------------------------------------------------------------- */
 
-void mode_boot(struct step *s)
+void sup_mode_boot(struct step *s)
 {
     s->sup->generation = ++s->sup->generation_last;
-    workers_fill(s);
+    sup_workers_fill(s);
 }
 
-void mode_announce(struct step *s)
+void sup_mode_announce(struct step *s)
 {
     struct sup *sup = s->sup;
     if (sup->announced || sup->resting ||
-        !workers_all_ready(sup, sup->generation, sup->settings.workers))
+        !sup_workers_all_ready(sup, sup->generation, sup->settings.workers))
         return;
     sup->announced = true;
-    struct sup_effect *effect = step_do(s, SUP_DO_READY);
+    struct sup_effect *effect = sup_do(s, SUP_DO_READY);
     effect->generation = sup->generation;
     effect->a = sup->settings.workers;
     if (sup->mode == SUP_MODE_BOOTING)
@@ -48,12 +48,12 @@ static void abandon_reload(struct step *s)
     bool rolling = sup->mode == SUP_MODE_ROLLING;
 
     if (rolling || sup->mode == SUP_MODE_LOADING) {
-        struct sup_effect *effect = step_do(s, SUP_DO_REPORT);
+        struct sup_effect *effect = sup_do(s, SUP_DO_REPORT);
         effect->generation = sup->trying;
         effect->a = rolling ? SUP_RELOAD_UNDONE : SUP_RELOAD_REFUSED;
         effect->reason = SUP_BECAUSE_STOPPING;
     } else if (sup->mode == SUP_MODE_RETIRING) {
-        mode_report_done_anyway(s); /* it serves; that it is being stopped is another matter */
+        sup_mode_report_done_anyway(s); /* it serves; that it is being stopped is another matter */
     }
 }
 
@@ -65,87 +65,87 @@ static void stop(struct step *s, bool graceful)
     bool rolling = sup->mode == SUP_MODE_ROLLING;
     sup->pending = 0;
     sup->pending_resize = 0;
-    step_do(s, SUP_DO_STOPPING)->a = graceful;
+    sup_do(s, SUP_DO_STOPPING)->a = graceful;
     sup_set_mode(s, graceful ? SUP_MODE_QUITTING : SUP_MODE_STOPPING, SUP_NEVER);
-    workers_input(s, graceful ? SUP_WIN_LEAVE : SUP_WIN_HALT, 0, 0);
+    sup_workers_input(s, graceful ? SUP_WIN_LEAVE : SUP_WIN_HALT, 0, 0);
     if (rolling) {
-        step_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
+        sup_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
         sup->trying = 0;
     }
-    step_raise(s, SUP_IN_EMPTY);
+    sup_raise(s, SUP_IN_EMPTY);
 }
 
-void mode_quit_begin(struct step *s)
+void sup_mode_quit_begin(struct step *s)
 {
     stop(s, true);
 }
 
-void mode_stop_begin(struct step *s)
+void sup_mode_stop_begin(struct step *s)
 {
     stop(s, false);
 }
 
-void mode_finish(struct step *s)
+void sup_mode_finish(struct step *s)
 {
     if (s->sup->used > 0)
         return;
     sup_set_mode(s, SUP_MODE_DONE, SUP_NEVER);
-    step_do(s, SUP_DO_EXIT);
+    sup_do(s, SUP_DO_EXIT);
 }
 
 /* ---- resting (WINCH) --------------------------------------------------------------------- */
 
-void mode_rest_begin(struct step *s)
+void sup_mode_rest_begin(struct step *s)
 {
     s->sup->resting = true;
-    workers_input(s, SUP_WIN_LEAVE, s->sup->generation, 0);
+    sup_workers_input(s, SUP_WIN_LEAVE, s->sup->generation, 0);
     sup_set_base_mode(s);
 }
 
-void mode_rest_defer(struct step *s)
+void sup_mode_rest_defer(struct step *s)
 {
     s->sup->pending |= SUP_PENDING_REST;
-    step_note(s, SUP_BECAUSE_DEFERRED);
+    sup_note(s, SUP_BECAUSE_DEFERRED);
 }
 
 /* ---- resizing (TTIN, TTOU) --------------------------------------------------------------- */
 
 static void report_size(struct step *s)
 {
-    step_do(s, SUP_DO_RESIZED)->a = s->sup->settings.workers;
+    sup_do(s, SUP_DO_RESIZED)->a = s->sup->settings.workers;
 }
 
-void mode_grow(struct step *s)
+void sup_mode_grow(struct step *s)
 {
     struct sup *sup = s->sup;
     if (sup->settings.workers == SUP_SLOTS_MAX) {
-        step_note(s, SUP_BECAUSE_TOO_MANY);
+        sup_note(s, SUP_BECAUSE_TOO_MANY);
         return;
     }
     sup->settings.workers++;
     report_size(s);
-    workers_fill(s);
+    sup_workers_fill(s);
 }
 
-void mode_shrink(struct step *s)
+void sup_mode_shrink(struct step *s)
 {
     struct sup *sup = s->sup;
     struct sup_worker *last = NULL;
 
     if (sup->settings.workers == 1) {
-        step_note(s, SUP_BECAUSE_LAST_ONE);
+        sup_note(s, SUP_BECAUSE_LAST_ONE);
         return;
     }
     sup->settings.workers--;
     report_size(s);
     for (uint32_t i = 0; i < sup->used; i++) {
         struct sup_worker *w = &sup->workers[i];
-        if (worker_is_member(w, sup->generation) && (last == NULL || w->slot > last->slot))
+        if (sup_worker_is_member(w, sup->generation) && (last == NULL || w->slot > last->slot))
             last = w;
     }
     if (last != NULL && !sup->resting)
-        worker_input(s, last, SUP_WIN_LEAVE);
-    step_raise(s, SUP_IN_GATHERED); /* the one that was not ready may be the one that goes */
+        sup_worker_input(s, last, SUP_WIN_LEAVE);
+    sup_raise(s, SUP_IN_GATHERED); /* the one that was not ready may be the one that goes */
 }
 
 static void resize_later(struct step *s, int by)
@@ -154,15 +154,15 @@ static void resize_later(struct step *s, int by)
     int16_t sum = (int16_t)(sup->pending_resize + by);
     if (sum <= SUP_SLOTS_MAX && sum >= -SUP_SLOTS_MAX)
         sup->pending_resize = sum;
-    step_note(s, SUP_BECAUSE_DEFERRED);
+    sup_note(s, SUP_BECAUSE_DEFERRED);
 }
 
-void mode_grow_defer(struct step *s)
+void sup_mode_grow_defer(struct step *s)
 {
     resize_later(s, +1);
 }
 
-void mode_shrink_defer(struct step *s)
+void sup_mode_shrink_defer(struct step *s)
 {
     resize_later(s, -1);
 }

@@ -52,28 +52,28 @@ extern mode_cell *const sup_mode_table[SUP_MODE_COUNT][SUP_MASTER_INPUT_COUNT];
 extern worker_cell *const sup_worker_table[SUP_WORKER_STATE_COUNT][SUP_WORKER_INPUT_COUNT];
 
 /* Every action of the tables is declared here, from the tables themselves. */
-#define MASTER_CELL(mode, input, action) mode_cell mode_##action;
-#define WORKER_CELL(state, input, action) worker_cell worker_##action;
+#define MASTER_CELL(mode, input, action) mode_cell sup_mode_##action;
+#define WORKER_CELL(state, input, action) worker_cell sup_worker_##action;
 #include "engine/core/sup_cells.def"
 #undef MASTER_CELL
 #undef WORKER_CELL
 
 /* sup.c */
-static inline void step_raise(struct step *s, enum sup_master_input input)
+static inline void sup_raise(struct step *s, enum sup_master_input input)
 {
     s->raised |= UINT32_C(1) << input;
 }
-static inline bool step_sabotaged(struct step *s, uint64_t bits)
+static inline bool sup_sabotaged(struct step *s, uint64_t bits)
 {
     if ((s->event->sabotage & bits) == 0)
         return false;
     s->sup->sabotaged = true;
     return true;
 }
-struct sup_effect *step_do(struct step *s, enum sup_effect_kind kind);
-struct sup_effect *step_do_worker(struct step *s, enum sup_effect_kind kind,
-                                  const struct sup_worker *w, uint64_t a);
-void step_note(struct step *s, enum sup_reason reason);
+struct sup_effect *sup_do(struct step *s, enum sup_effect_kind kind);
+struct sup_effect *sup_do_worker(struct step *s, enum sup_effect_kind kind,
+                                 const struct sup_worker *w, uint64_t a);
+void sup_note(struct step *s, enum sup_reason reason);
 void sup_set_mode(struct step *s, enum sup_mode mode, uint64_t deadline_ns);
 void sup_set_base_mode(struct step *s); /* resting, booting or running: nothing is under way */
 static inline uint64_t sup_after(uint64_t now_ns, uint64_t ns)
@@ -82,21 +82,22 @@ static inline uint64_t sup_after(uint64_t now_ns, uint64_t ns)
 }
 
 /* sup_worker.c */
-void worker_input(struct step *s, struct sup_worker *w, enum sup_worker_input input);
+void sup_worker_input(struct step *s, struct sup_worker *w, enum sup_worker_input input);
 /* The same input for every worker of a generation (0: of all, unless it is `but`). */
-void workers_input(struct step *s, enum sup_worker_input input, uint32_t generation, uint32_t but);
+void sup_workers_input(struct step *s, enum sup_worker_input input, uint32_t generation,
+                       uint32_t but);
 /* Starts the workers that the current and the tried generation lack. */
-void workers_fill(struct step *s);
-void workers_add(struct step *s, uint32_t generation);
-bool workers_all_ready(const struct sup *sup, uint32_t generation, uint32_t wanted);
-static inline bool worker_is_member(const struct sup_worker *w, uint32_t generation)
+void sup_workers_fill(struct step *s);
+void sup_workers_add(struct step *s, uint32_t generation);
+bool sup_workers_all_ready(const struct sup *sup, uint32_t generation, uint32_t wanted);
+static inline bool sup_worker_is_member(const struct sup_worker *w, uint32_t generation)
 {
     return w->generation == generation && !w->leaving;
 }
 
 /* sup_backoff.c */
 /* The delay before the successor of a worker that crashed; counts the crash. */
-uint64_t backoff_crash_ns(struct step *s, struct sup_worker *w);
-uint64_t backoff_fork_ns(struct step *s, struct sup_worker *w);
+uint64_t sup_backoff_crash_ns(struct step *s, struct sup_worker *w);
+uint64_t sup_backoff_fork_ns(struct step *s, struct sup_worker *w);
 
 #endif

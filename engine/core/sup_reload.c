@@ -12,7 +12,7 @@
 static void report(struct step *s, uint32_t generation, enum sup_outcome outcome,
                    enum sup_reason reason)
 {
-    struct sup_effect *effect = step_do(s, SUP_DO_REPORT);
+    struct sup_effect *effect = sup_do(s, SUP_DO_REPORT);
     effect->generation = generation;
     effect->a = outcome;
     effect->reason = (uint8_t)reason;
@@ -24,32 +24,32 @@ static void report(struct step *s, uint32_t generation, enum sup_outcome outcome
 
 /* ---- asking ------------------------------------------------------------------------------ */
 
-void mode_reload_begin(struct step *s)
+void sup_mode_reload_begin(struct step *s)
 {
     struct sup *sup = s->sup;
-    if (sup->reload_failed && step_sabotaged(s, SUP_SABOTAGE(DEAF_AFTER_FAILED_RELOAD)))
+    if (sup->reload_failed && sup_sabotaged(s, SUP_SABOTAGE(DEAF_AFTER_FAILED_RELOAD)))
         return;
     sup->trying = ++sup->generation_last;
     sup_set_mode(s, SUP_MODE_LOADING, SUP_NEVER);
-    step_do(s, SUP_DO_LOAD_CONF)->generation = sup->trying;
-    if (step_sabotaged(s, SUP_SABOTAGE(REPORT_EARLY)))
+    sup_do(s, SUP_DO_LOAD_CONF)->generation = sup->trying;
+    if (sup_sabotaged(s, SUP_SABOTAGE(REPORT_EARLY)))
         report(s, sup->trying, SUP_RELOAD_OK, SUP_BECAUSE_NONE);
 }
 
 /* One more after this one is enough for any number of requests: it reads what is there then. */
-void mode_reload_defer(struct step *s)
+void sup_mode_reload_defer(struct step *s)
 {
     struct sup *sup = s->sup;
-    if (step_sabotaged(s, SUP_SABOTAGE(LOSE_RELOAD)))
+    if (sup_sabotaged(s, SUP_SABOTAGE(LOSE_RELOAD)))
         return;
     sup->pending |= SUP_PENDING_RELOAD;
     sup->pending &= (uint8_t)~SUP_PENDING_REST; /* the last word was to serve */
-    step_note(s, SUP_BECAUSE_DEFERRED);
+    sup_note(s, SUP_BECAUSE_DEFERRED);
 }
 
-void mode_reload_refuse(struct step *s)
+void sup_mode_reload_refuse(struct step *s)
 {
-    step_note(s, SUP_BECAUSE_STOPPING);
+    sup_note(s, SUP_BECAUSE_STOPPING);
 }
 
 /* The workers went for the sake of an upgrade: HUP brings them back as they were, without reading
@@ -59,23 +59,23 @@ static void bring_back(struct step *s)
     struct sup *sup = s->sup;
     sup->resting = false;
     sup->generation = ++sup->generation_last;
-    step_do(s, SUP_DO_KEEP_CONF)->generation = sup->generation;
+    sup_do(s, SUP_DO_KEEP_CONF)->generation = sup->generation;
     sup_set_base_mode(s);
-    workers_fill(s);
+    sup_workers_fill(s);
 }
 
-void mode_reload_or_return(struct step *s)
+void sup_mode_reload_or_return(struct step *s)
 {
     if (s->sup->other == SUP_OTHER_NEW)
         bring_back(s);
     else
-        mode_reload_begin(s);
+        sup_mode_reload_begin(s);
 }
 
-void mode_other_gone_return(struct step *s)
+void sup_mode_other_gone_return(struct step *s)
 {
     bool was_new = s->sup->other == SUP_OTHER_NEW;
-    mode_other_gone(s);
+    sup_mode_other_gone(s);
     if (was_new)
         bring_back(s);
 }
@@ -91,38 +91,38 @@ static void reload_failed(struct step *s, enum sup_outcome outcome, enum sup_rea
     sup_set_base_mode(s);
 }
 
-void mode_conf_refuse(struct step *s)
+void sup_mode_conf_refuse(struct step *s)
 {
-    if (step_sabotaged(s, SUP_SABOTAGE(DIE_ON_BAD_CONFIG)))
-        step_do(s, SUP_DO_EXIT)->a = 1;
+    if (sup_sabotaged(s, SUP_SABOTAGE(DIE_ON_BAD_CONFIG)))
+        sup_do(s, SUP_DO_EXIT)->a = 1;
     reload_failed(s, SUP_RELOAD_REFUSED, SUP_BECAUSE_CONF);
 }
 
-void mode_roll_begin(struct step *s)
+void sup_mode_roll_begin(struct step *s)
 {
     struct sup *sup = s->sup;
     sup->next = s->event->settings;
     if (sup->next.workers > SUP_SLOTS_MAX) {
-        step_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
+        sup_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
         reload_failed(s, SUP_RELOAD_REFUSED, SUP_BECAUSE_TOO_MANY);
         return;
     }
     CORE_CHECK(sup->next.workers > 0);
-    if (step_sabotaged(s, SUP_SABOTAGE(DRAIN_BEFORE_READY)))
-        workers_input(s, SUP_WIN_LEAVE, sup->generation, 0);
+    if (sup_sabotaged(s, SUP_SABOTAGE(DRAIN_BEFORE_READY)))
+        sup_workers_input(s, SUP_WIN_LEAVE, sup->generation, 0);
     sup_set_mode(s, SUP_MODE_ROLLING, sup_after(s->now_ns, sup->next.reload_timeout_ns));
     for (uint32_t i = 0; i < sup->next.workers && !sup->short_handed; i++)
-        workers_add(s, sup->trying);
+        sup_workers_add(s, sup->trying);
 }
 
 /* A stop came while the configuration was being loaded. */
-void mode_conf_drop(struct step *s)
+void sup_mode_conf_drop(struct step *s)
 {
-    step_do(s, SUP_DO_DISCARD_CONF)->generation = s->sup->trying;
+    sup_do(s, SUP_DO_DISCARD_CONF)->generation = s->sup->trying;
     s->sup->trying = 0;
 }
 
-void mode_conf_forget(struct step *s)
+void sup_mode_conf_forget(struct step *s)
 {
     s->sup->trying = 0;
 }
@@ -132,38 +132,38 @@ void mode_conf_forget(struct step *s)
 static void undo(struct step *s, enum sup_reason reason)
 {
     struct sup *sup = s->sup;
-    workers_input(s, SUP_WIN_LEAVE, sup->trying, 0);
-    step_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
+    sup_workers_input(s, SUP_WIN_LEAVE, sup->trying, 0);
+    sup_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
     reload_failed(s, SUP_RELOAD_UNDONE, reason);
-    workers_fill(s); /* only a sabotage has told the old ones to go */
+    sup_workers_fill(s); /* only a sabotage has told the old ones to go */
 }
 
-void mode_undo(struct step *s)
+void sup_mode_undo(struct step *s)
 {
     undo(s, s->spoiler.reason);
 }
 
-void mode_undo_late(struct step *s)
+void sup_mode_undo_late(struct step *s)
 {
     undo(s, s->sup->short_handed ? SUP_BECAUSE_CROWDED : SUP_BECAUSE_LATE);
 }
 
-void mode_commit(struct step *s)
+void sup_mode_commit(struct step *s)
 {
     struct sup *sup = s->sup;
-    if (sup->short_handed || !workers_all_ready(sup, sup->trying, sup->next.workers))
+    if (sup->short_handed || !sup_workers_all_ready(sup, sup->trying, sup->next.workers))
         return;
     uint32_t old = sup->generation;
     sup->generation = sup->trying;
     sup->trying = 0;
-    step_do(s, SUP_DO_COMMIT)->generation = sup->generation;
-    if (!step_sabotaged(s, SUP_SABOTAGE(FIVE_SIGNALS)))
-        workers_input(s, SUP_WIN_LEAVE, old, 0); /* with the old configuration's drain bound */
+    sup_do(s, SUP_DO_COMMIT)->generation = sup->generation;
+    if (!sup_sabotaged(s, SUP_SABOTAGE(FIVE_SIGNALS)))
+        sup_workers_input(s, SUP_WIN_LEAVE, old, 0); /* with the old configuration's drain bound */
     sup->settings = sup->next;
     sup->resting = false;
     sup->reload_failed = false;
     sup_set_mode(s, SUP_MODE_RETIRING, sup_after(s->now_ns, sup->options.grace_ns));
-    step_raise(s, SUP_IN_RETIRED);
+    sup_raise(s, SUP_IN_RETIRED);
 }
 
 /* ---- retiring ---------------------------------------------------------------------------- */
@@ -174,7 +174,7 @@ static void reload_done(struct step *s)
     sup_set_base_mode(s); /* the first configuration may never have been ready, this one is */
 }
 
-void mode_report_done(struct step *s)
+void sup_mode_report_done(struct step *s)
 {
     const struct sup *sup = s->sup;
     for (uint32_t i = 0; i < sup->used; i++) {
@@ -187,7 +187,7 @@ void mode_report_done(struct step *s)
 
 /* An old worker that does not say in time that it stopped accepting is hung or very busy: it is
  * not waited for, neither now nor by the next reload. */
-void mode_report_done_anyway(struct step *s)
+void sup_mode_report_done_anyway(struct step *s)
 {
     struct sup *sup = s->sup;
     for (uint32_t i = 0; i < sup->used; i++)

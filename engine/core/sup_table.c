@@ -2,7 +2,7 @@
 #include "engine/core/sup_priv.h"
 
 mode_cell *const sup_mode_table[SUP_MODE_COUNT][SUP_MASTER_INPUT_COUNT] = {
-#define MASTER_CELL(mode, input, action) [SUP_MODE_##mode][SUP_IN_##input] = mode_##action,
+#define MASTER_CELL(mode, input, action) [SUP_MODE_##mode][SUP_IN_##input] = sup_mode_##action,
 #define WORKER_CELL(state, input, action)
 #include "engine/core/sup_cells.def"
 #undef MASTER_CELL
@@ -11,7 +11,8 @@ mode_cell *const sup_mode_table[SUP_MODE_COUNT][SUP_MASTER_INPUT_COUNT] = {
 
 worker_cell *const sup_worker_table[SUP_WORKER_STATE_COUNT][SUP_WORKER_INPUT_COUNT] = {
 #define MASTER_CELL(mode, input, action)
-#define WORKER_CELL(state, input, action) [SUP_WORKER_##state][SUP_WIN_##input] = worker_##action,
+#define WORKER_CELL(state, input, action)                                                          \
+    [SUP_WORKER_##state][SUP_WIN_##input] = sup_worker_##action,
 #include "engine/core/sup_cells.def"
 #undef MASTER_CELL
 #undef WORKER_CELL

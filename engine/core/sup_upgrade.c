@@ -5,13 +5,13 @@
 
 static void report(struct step *s, enum sup_upgrade what, enum sup_reason reason)
 {
-    struct sup_effect *effect = step_do(s, SUP_DO_UPGRADE_REPORT);
+    struct sup_effect *effect = sup_do(s, SUP_DO_UPGRADE_REPORT);
     effect->a = what;
     effect->reason = (uint8_t)reason;
     effect->b = s->event->kind == SUP_OTHER_GONE ? s->event->a : 0;
 }
 
-void mode_upgrade_begin(struct step *s)
+void sup_mode_upgrade_begin(struct step *s)
 {
     struct sup *sup = s->sup;
     if (sup->other != SUP_OTHER_NONE) {
@@ -20,23 +20,23 @@ void mode_upgrade_begin(struct step *s)
     }
     sup->other = SUP_OTHER_STARTING;
     sup_set_mode(s, SUP_MODE_UPGRADING, sup_after(s->now_ns, sup->settings.reload_timeout_ns));
-    step_do(s, SUP_DO_UPGRADE_START);
+    sup_do(s, SUP_DO_UPGRADE_START);
     report(s, SUP_UPGRADE_STARTED, SUP_BECAUSE_NONE);
 }
 
-void mode_upgrade_defer(struct step *s)
+void sup_mode_upgrade_defer(struct step *s)
 {
     s->sup->pending |= SUP_PENDING_UPGRADE;
-    step_note(s, SUP_BECAUSE_DEFERRED);
+    sup_note(s, SUP_BECAUSE_DEFERRED);
 }
 
-void mode_upgrade_refuse(struct step *s)
+void sup_mode_upgrade_refuse(struct step *s)
 {
     bool stopping = s->sup->mode != SUP_MODE_UPGRADING;
     report(s, SUP_UPGRADE_REFUSED, stopping ? SUP_BECAUSE_STOPPING : SUP_BECAUSE_BUSY);
 }
 
-void mode_upgrade_ready(struct step *s)
+void sup_mode_upgrade_ready(struct step *s)
 {
     if (s->sup->other != SUP_OTHER_STARTING) /* too late, it was told to go */
         return;
@@ -46,46 +46,46 @@ void mode_upgrade_ready(struct step *s)
 }
 
 /* The new binary never took over: the old workers stay, also if they had been asked to go. */
-void mode_upgrade_failed(struct step *s)
+void sup_mode_upgrade_failed(struct step *s)
 {
     struct sup *sup = s->sup;
     bool stalled = sup->other != SUP_OTHER_STARTING;
 
     sup->other = SUP_OTHER_NONE;
-    step_do(s, SUP_DO_RESTORE_PID);
+    sup_do(s, SUP_DO_RESTORE_PID);
     report(s, SUP_UPGRADE_FAILED, stalled ? SUP_BECAUSE_STALLED : SUP_BECAUSE_DIED);
     if (sup->pending & SUP_PENDING_REST) {
         sup->pending &= (uint8_t)~SUP_PENDING_REST;
-        step_note(s, SUP_BECAUSE_DROPPED);
+        sup_note(s, SUP_BECAUSE_DROPPED);
     }
     sup_set_base_mode(s);
 }
 
-void mode_upgrade_overdue(struct step *s)
+void sup_mode_upgrade_overdue(struct step *s)
 {
     struct sup *sup = s->sup;
     bool first = sup->other == SUP_OTHER_STARTING;
 
     sup->other = first ? SUP_OTHER_TERMED : SUP_OTHER_KILLED;
-    step_do(s, first ? SUP_DO_UPGRADE_TERM : SUP_DO_UPGRADE_KILL);
+    sup_do(s, first ? SUP_DO_UPGRADE_TERM : SUP_DO_UPGRADE_KILL);
     sup_set_mode(s, SUP_MODE_UPGRADING,
                  first ? sup_after(s->now_ns, sup->options.grace_ns) : SUP_NEVER);
 }
 
 /* One of two masters is left. */
-void mode_other_gone(struct step *s)
+void sup_mode_other_gone(struct step *s)
 {
     struct sup *sup = s->sup;
     if (sup->other == SUP_OTHER_NONE)
         return;
     if (sup->other == SUP_OTHER_NEW)
-        step_do(s, SUP_DO_RESTORE_PID);
+        sup_do(s, SUP_DO_RESTORE_PID);
     sup->other = SUP_OTHER_NONE;
     report(s, SUP_UPGRADE_OVER, SUP_BECAUSE_NONE);
 }
 
 /* This master is being stopped; who is left matters to it only for the files it shares. */
-void mode_other_noted(struct step *s)
+void sup_mode_other_noted(struct step *s)
 {
     struct sup *sup = s->sup;
     if (s->event->kind == SUP_OTHER_READY && sup->other == SUP_OTHER_STARTING)

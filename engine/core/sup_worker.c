@@ -5,8 +5,8 @@
 /* How soon something that could not be sent is sent again. */
 enum { RESEND_MS = 100 };
 
-static void worker_set_state(struct step *s, struct sup_worker *w, enum sup_worker_state state,
-                             uint64_t deadline_ns)
+static void sup_worker_set_state(struct step *s, struct sup_worker *w, enum sup_worker_state state,
+                                 uint64_t deadline_ns)
 {
     w->state = (uint8_t)state;
     w->deadline_ns = deadline_ns;
@@ -14,22 +14,22 @@ static void worker_set_state(struct step *s, struct sup_worker *w, enum sup_work
         s->sup->due_ns = deadline_ns;
 }
 
-void worker_input(struct step *s, struct sup_worker *w, enum sup_worker_input input)
+void sup_worker_input(struct step *s, struct sup_worker *w, enum sup_worker_input input)
 {
     if (w->ghost && (input == SUP_WIN_LEAVE || input == SUP_WIN_HALT)) {
-        worker_forgotten(s, w);
+        sup_worker_forgotten(s, w);
         return;
     }
     sup_worker_table[w->state][input](s, w);
 }
 
-void worker_ignored(struct step *s, struct sup_worker *w)
+void sup_worker_ignored(struct step *s, struct sup_worker *w)
 {
     (void)s;
     (void)w;
 }
 
-void worker_impossible(struct step *s, struct sup_worker *w)
+void sup_worker_impossible(struct step *s, struct sup_worker *w)
 {
     (void)s;
     (void)w;
@@ -38,10 +38,10 @@ void worker_impossible(struct step *s, struct sup_worker *w)
 
 /* ---- being born -------------------------------------------------------------------------- */
 
-void worker_spawn(struct step *s, struct sup_worker *w)
+void sup_worker_spawn(struct step *s, struct sup_worker *w)
 {
-    worker_set_state(s, w, SUP_WORKER_SPAWNING, SUP_NEVER);
-    step_do_worker(s, SUP_DO_SPAWN, w, 0);
+    sup_worker_set_state(s, w, SUP_WORKER_SPAWNING, SUP_NEVER);
+    sup_do_worker(s, SUP_DO_SPAWN, w, 0);
 }
 
 /* Until a tried configuration is committed it rules its own workers and no others. */
@@ -50,25 +50,25 @@ static const struct sup_settings *settings_of(const struct sup *sup, const struc
     return sup->trying != 0 && w->generation == sup->trying ? &sup->next : &sup->settings;
 }
 
-void worker_started(struct step *s, struct sup_worker *w)
+void sup_worker_started(struct step *s, struct sup_worker *w)
 {
     w->fails = 0;
     w->born_ns = s->now_ns;
-    worker_set_state(s, w, SUP_WORKER_STARTING,
-                     sup_after(s->now_ns, settings_of(s->sup, w)->reload_timeout_ns));
+    sup_worker_set_state(s, w, SUP_WORKER_STARTING,
+                         sup_after(s->now_ns, settings_of(s->sup, w)->reload_timeout_ns));
     if (w->leaving) /* it was told to go before it existed */
-        worker_input(s, w, s->sup->mode == SUP_MODE_STOPPING ? SUP_WIN_HALT : SUP_WIN_LEAVE);
+        sup_worker_input(s, w, s->sup->mode == SUP_MODE_STOPPING ? SUP_WIN_HALT : SUP_WIN_LEAVE);
 }
 
-void worker_spawn_failed(struct step *s, struct sup_worker *w)
+void sup_worker_spawn_failed(struct step *s, struct sup_worker *w)
 {
-    if (w->leaving || step_sabotaged(s, SUP_SABOTAGE(FORK_GIVES_UP))) {
-        worker_forgotten(s, w);
+    if (w->leaving || sup_sabotaged(s, SUP_SABOTAGE(FORK_GIVES_UP))) {
+        sup_worker_forgotten(s, w);
         return;
     }
-    uint64_t delay_ns = backoff_fork_ns(s, w);
-    worker_set_state(s, w, SUP_WORKER_WAITING, sup_after(s->now_ns, delay_ns));
-    step_do_worker(s, SUP_DO_RETRY, w, s->event->a)->b = delay_ns;
+    uint64_t delay_ns = sup_backoff_fork_ns(s, w);
+    sup_worker_set_state(s, w, SUP_WORKER_WAITING, sup_after(s->now_ns, delay_ns));
+    sup_do_worker(s, SUP_DO_RETRY, w, s->event->a)->b = delay_ns;
 }
 
 /* The watchdog's next look: a beat only moves beat_ns, so a worker that beats costs one look per
@@ -79,16 +79,16 @@ static uint64_t watch_ns(const struct sup *sup, const struct sup_worker *w)
     return watchdog_ns > 0 ? sup_after(w->beat_ns, watchdog_ns) : SUP_NEVER;
 }
 
-void worker_ready(struct step *s, struct sup_worker *w)
+void sup_worker_ready(struct step *s, struct sup_worker *w)
 {
     w->beat_ns = s->now_ns;
-    worker_set_state(s, w, SUP_WORKER_READY, watch_ns(s->sup, w));
-    step_raise(s, SUP_IN_GATHERED);
+    sup_worker_set_state(s, w, SUP_WORKER_READY, watch_ns(s->sup, w));
+    sup_raise(s, SUP_IN_GATHERED);
 }
 
 /* ---- living ------------------------------------------------------------------------------ */
 
-void worker_beats(struct step *s, struct sup_worker *w)
+void sup_worker_beats(struct step *s, struct sup_worker *w)
 {
     if (s->event->a == w->beat)
         return;
@@ -96,28 +96,28 @@ void worker_beats(struct step *s, struct sup_worker *w)
     w->beat_ns = s->now_ns;
 }
 
-static void worker_abort(struct step *s, struct sup_worker *w, uint64_t silent_ns)
+static void sup_worker_abort(struct step *s, struct sup_worker *w, uint64_t silent_ns)
 {
-    step_do_worker(s, SUP_DO_ABORT, w, silent_ns);
-    worker_set_state(s, w, SUP_WORKER_ABORTING, sup_after(s->now_ns, s->sup->options.grace_ns));
+    sup_do_worker(s, SUP_DO_ABORT, w, silent_ns);
+    sup_worker_set_state(s, w, SUP_WORKER_ABORTING, sup_after(s->now_ns, s->sup->options.grace_ns));
 }
 
-void worker_watch(struct step *s, struct sup_worker *w)
+void sup_worker_watch(struct step *s, struct sup_worker *w)
 {
     uint64_t look_ns = watch_ns(s->sup, w);
     bool hung = look_ns <= s->now_ns;
 
-    if (hung && (w->ghost || step_sabotaged(s, SUP_SABOTAGE(NO_WATCHDOG))))
-        worker_set_state(s, w, SUP_WORKER_READY, s->now_ns + NS_PER_S_CORE);
+    if (hung && (w->ghost || sup_sabotaged(s, SUP_SABOTAGE(NO_WATCHDOG))))
+        sup_worker_set_state(s, w, SUP_WORKER_READY, s->now_ns + NS_PER_S_CORE);
     else if (hung)
-        worker_abort(s, w, s->now_ns - w->beat_ns);
+        sup_worker_abort(s, w, s->now_ns - w->beat_ns);
     else
-        worker_set_state(s, w, SUP_WORKER_READY, look_ns);
+        sup_worker_set_state(s, w, SUP_WORKER_READY, look_ns);
 }
 
-void worker_start_overdue(struct step *s, struct sup_worker *w)
+void sup_worker_start_overdue(struct step *s, struct sup_worker *w)
 {
-    worker_abort(s, w, s->now_ns - w->born_ns);
+    sup_worker_abort(s, w, s->now_ns - w->born_ns);
 }
 
 /* ---- being told to go -------------------------------------------------------------------- */
@@ -128,94 +128,94 @@ static void drain_within(struct step *s, struct sup_worker *w, uint64_t bound_ns
     w->settled = false;
     w->untold = false;
     w->bound_ns = bound_ns > 0 ? sup_after(s->now_ns, bound_ns) : SUP_NEVER;
-    step_do_worker(s, SUP_DO_DRAIN, w, bound_ns);
+    sup_do_worker(s, SUP_DO_DRAIN, w, bound_ns);
     uint64_t look_ns = watch_ns(s->sup, w);
-    worker_set_state(s, w, SUP_WORKER_DRAINING, look_ns < w->bound_ns ? look_ns : w->bound_ns);
+    sup_worker_set_state(s, w, SUP_WORKER_DRAINING, look_ns < w->bound_ns ? look_ns : w->bound_ns);
 }
 
-void worker_drain(struct step *s, struct sup_worker *w)
+void sup_worker_drain(struct step *s, struct sup_worker *w)
 {
     drain_within(s, w, settings_of(s->sup, w)->drain_ns);
 }
 
 /* It has promised nothing to anybody, or is just about to say that it has: it gets a moment. */
-void worker_drain_unready(struct step *s, struct sup_worker *w)
+void sup_worker_drain_unready(struct step *s, struct sup_worker *w)
 {
     w->beat_ns = s->now_ns;
     drain_within(s, w, s->sup->options.grace_ns);
 }
 
-void worker_settled(struct step *s, struct sup_worker *w)
+void sup_worker_settled(struct step *s, struct sup_worker *w)
 {
     w->settled = true;
-    step_raise(s, SUP_IN_RETIRED);
+    sup_raise(s, SUP_IN_RETIRED);
 }
 
-void worker_tell_later(struct step *s, struct sup_worker *w)
+void sup_worker_tell_later(struct step *s, struct sup_worker *w)
 {
     uint64_t again_ns = s->now_ns + RESEND_MS * NS_PER_MS_CORE;
     w->untold = true;
     if (again_ns < w->deadline_ns)
-        worker_set_state(s, w, SUP_WORKER_DRAINING, again_ns);
+        sup_worker_set_state(s, w, SUP_WORKER_DRAINING, again_ns);
 }
 
-void worker_drain_due(struct step *s, struct sup_worker *w)
+void sup_worker_drain_due(struct step *s, struct sup_worker *w)
 {
     uint64_t look_ns = watch_ns(s->sup, w);
 
     if (w->bound_ns <= s->now_ns) {
-        if (step_sabotaged(s, SUP_SABOTAGE(DRAIN_FOR_EVER) | SUP_SABOTAGE(SERVE_OLD)))
+        if (sup_sabotaged(s, SUP_SABOTAGE(DRAIN_FOR_EVER) | SUP_SABOTAGE(SERVE_OLD)))
             w->bound_ns = s->now_ns + NS_PER_S_CORE;
         else {
-            worker_term(s, w);
+            sup_worker_term(s, w);
             return;
         }
     } else if (look_ns <= s->now_ns) {
-        worker_abort(s, w, s->now_ns - w->beat_ns);
-        step_raise(s, SUP_IN_RETIRED);
+        sup_worker_abort(s, w, s->now_ns - w->beat_ns);
+        sup_raise(s, SUP_IN_RETIRED);
         return;
     }
     if (w->untold) {
         w->untold = false;
-        step_do_worker(s, SUP_DO_DRAIN, w, w->bound_ns == SUP_NEVER ? 0 : w->bound_ns - s->now_ns);
+        sup_do_worker(s, SUP_DO_DRAIN, w, w->bound_ns == SUP_NEVER ? 0 : w->bound_ns - s->now_ns);
     }
-    worker_set_state(s, w, SUP_WORKER_DRAINING,
-                     look_ns > s->now_ns && look_ns < w->bound_ns ? look_ns : w->bound_ns);
+    sup_worker_set_state(s, w, SUP_WORKER_DRAINING,
+                         look_ns > s->now_ns && look_ns < w->bound_ns ? look_ns : w->bound_ns);
 }
 
-void worker_term(struct step *s, struct sup_worker *w)
+void sup_worker_term(struct step *s, struct sup_worker *w)
 {
     bool fast = s->sup->mode == SUP_MODE_STOPPING;
     w->leaving = true;
-    step_do_worker(s, SUP_DO_TERM, w, 0);
-    worker_set_state(
+    sup_do_worker(s, SUP_DO_TERM, w, 0);
+    sup_worker_set_state(
         s, w, SUP_WORKER_TERMINATING,
         sup_after(s->now_ns, fast ? s->sup->options.fast_ns : s->sup->options.grace_ns));
-    step_raise(s, SUP_IN_RETIRED);
+    sup_raise(s, SUP_IN_RETIRED);
 }
 
-void worker_term_due(struct step *s, struct sup_worker *w)
+void sup_worker_term_due(struct step *s, struct sup_worker *w)
 {
-    if (step_sabotaged(s, SUP_SABOTAGE(IGNORE_TERM)))
-        worker_set_state(s, w, SUP_WORKER_TERMINATING, s->now_ns + NS_PER_S_CORE);
+    if (sup_sabotaged(s, SUP_SABOTAGE(IGNORE_TERM)))
+        sup_worker_set_state(s, w, SUP_WORKER_TERMINATING, s->now_ns + NS_PER_S_CORE);
     else
-        worker_kill(s, w);
+        sup_worker_kill(s, w);
 }
 
 /* KILL cannot be ignored, so there is no deadline behind it. */
-void worker_kill(struct step *s, struct sup_worker *w)
+void sup_worker_kill(struct step *s, struct sup_worker *w)
 {
     bool hung = w->state == SUP_WORKER_ABORTING;
-    step_do_worker(s, SUP_DO_KILL, w, hung ? s->now_ns - w->beat_ns : 0);
-    worker_set_state(s, w, SUP_WORKER_KILLING, SUP_NEVER);
+    sup_do_worker(s, SUP_DO_KILL, w, hung ? s->now_ns - w->beat_ns : 0);
+    sup_worker_set_state(s, w, SUP_WORKER_KILLING, SUP_NEVER);
 }
 
-void worker_kill_later(struct step *s, struct sup_worker *w)
+void sup_worker_kill_later(struct step *s, struct sup_worker *w)
 {
-    worker_set_state(s, w, SUP_WORKER_KILLING, s->now_ns + RESEND_MS * NS_PER_MS_CORE);
+    sup_worker_set_state(s, w, SUP_WORKER_KILLING, s->now_ns + RESEND_MS * NS_PER_MS_CORE);
 }
 
-void worker_leave_noted(struct step *s, struct sup_worker *w)
+void sup_worker_leave_noted(struct step *s, struct sup_worker *w)
 {
     (void)s;
     w->leaving = true;
@@ -224,25 +224,25 @@ void worker_leave_noted(struct step *s, struct sup_worker *w)
 /* ---- being gone -------------------------------------------------------------------------- */
 
 /* Removes the entry; the last one takes its place. */
-void worker_forgotten(struct step *s, struct sup_worker *w)
+void sup_worker_forgotten(struct step *s, struct sup_worker *w)
 {
     struct sup *sup = s->sup;
     *w = sup->workers[--sup->used];
-    step_raise(s, SUP_IN_RETIRED);
-    step_raise(s, SUP_IN_EMPTY);
+    sup_raise(s, SUP_IN_RETIRED);
+    sup_raise(s, SUP_IN_EMPTY);
 }
 
 static void sabotage_neighbours(struct step *s, const struct sup_worker *dead)
 {
     struct sup *sup = s->sup;
 
-    if (step_sabotaged(s, SUP_SABOTAGE(SPAWN_TWICE)))
-        workers_add(s, dead->generation);
-    if (!step_sabotaged(s, SUP_SABOTAGE(KILL_NEIGHBOUR)))
+    if (sup_sabotaged(s, SUP_SABOTAGE(SPAWN_TWICE)))
+        sup_workers_add(s, dead->generation);
+    if (!sup_sabotaged(s, SUP_SABOTAGE(KILL_NEIGHBOUR)))
         return;
     for (uint32_t i = 0; i < sup->used; i++) {
         if (&sup->workers[i] != dead && sup->workers[i].state == SUP_WORKER_READY) {
-            step_do_worker(s, SUP_DO_KILL, &sup->workers[i], 0);
+            sup_do_worker(s, SUP_DO_KILL, &sup->workers[i], 0);
             return;
         }
     }
@@ -250,31 +250,31 @@ static void sabotage_neighbours(struct step *s, const struct sup_worker *dead)
 
 static void respawn(struct step *s, struct sup_worker *w)
 {
-    uint64_t delay_ns = backoff_crash_ns(s, w);
-    step_do_worker(s, SUP_DO_RESPAWN, w, delay_ns)->b = w->crashes;
+    uint64_t delay_ns = sup_backoff_crash_ns(s, w);
+    sup_do_worker(s, SUP_DO_RESPAWN, w, delay_ns)->b = w->crashes;
     if (delay_ns > 0)
-        worker_set_state(s, w, SUP_WORKER_WAITING, sup_after(s->now_ns, delay_ns));
+        sup_worker_set_state(s, w, SUP_WORKER_WAITING, sup_after(s->now_ns, delay_ns));
     else
-        worker_spawn(s, w);
+        sup_worker_spawn(s, w);
 }
 
-void worker_crashed(struct step *s, struct sup_worker *w)
+void sup_worker_crashed(struct step *s, struct sup_worker *w)
 {
     struct sup *sup = s->sup;
 
-    if (sup->mode == SUP_MODE_ROLLING && worker_is_member(w, sup->trying)) {
+    if (sup->mode == SUP_MODE_ROLLING && sup_worker_is_member(w, sup->trying)) {
         s->spoiler.slot = w->slot;
         s->spoiler.reason = SUP_BECAUSE_EXITED;
         s->spoiler.status = s->event->a;
-        step_raise(s, SUP_IN_SPOILED);
-        worker_forgotten(s, w);
+        sup_raise(s, SUP_IN_SPOILED);
+        sup_worker_forgotten(s, w);
         return;
     }
-    if (!worker_is_member(w, sup->generation)) {
-        worker_forgotten(s, w);
+    if (!sup_worker_is_member(w, sup->generation)) {
+        sup_worker_forgotten(s, w);
         return;
     }
-    if (step_sabotaged(s, SUP_SABOTAGE(NO_RESPAWN))) {
+    if (sup_sabotaged(s, SUP_SABOTAGE(NO_RESPAWN))) {
         w->ghost = true;
         w->state = SUP_WORKER_READY;
         return;
@@ -285,23 +285,24 @@ void worker_crashed(struct step *s, struct sup_worker *w)
 
 /* One that was sent a signal is reaped: TTOU, a commit or a stop wanted it gone, or it was hung
  * and gets a successor. */
-void worker_gone(struct step *s, struct sup_worker *w)
+void sup_worker_gone(struct step *s, struct sup_worker *w)
 {
     if (w->leaving)
-        worker_forgotten(s, w);
+        sup_worker_forgotten(s, w);
     else
-        worker_crashed(s, w);
+        sup_worker_crashed(s, w);
 }
 
 /* ---- all of them ------------------------------------------------------------------------- */
 
-void workers_input(struct step *s, enum sup_worker_input input, uint32_t generation, uint32_t but)
+void sup_workers_input(struct step *s, enum sup_worker_input input, uint32_t generation,
+                       uint32_t but)
 {
     struct sup *sup = s->sup;
     for (uint32_t i = sup->used; i-- > 0;) { /* from the end: an entry may remove itself */
         struct sup_worker *w = &sup->workers[i];
         if ((generation == 0 || w->generation == generation) && (but == 0 || w->generation != but))
-            worker_input(s, w, input);
+            sup_worker_input(s, w, input);
     }
 }
 
@@ -322,7 +323,7 @@ static int16_t free_slot(const struct sup *sup, uint32_t generation)
     return slot;
 }
 
-void workers_add(struct step *s, uint32_t generation)
+void sup_workers_add(struct step *s, uint32_t generation)
 {
     struct sup *sup = s->sup;
     if (sup->used == SUP_WORKERS_MAX) {
@@ -332,7 +333,7 @@ void workers_add(struct step *s, uint32_t generation)
     int16_t slot = free_slot(sup, generation);
     struct sup_worker *w = &sup->workers[sup->used++];
     *w = (struct sup_worker){.generation = generation, .slot = slot, .bound_ns = SUP_NEVER};
-    worker_spawn(s, w);
+    sup_worker_spawn(s, w);
 }
 
 static void fill(struct step *s, uint32_t generation, uint32_t wanted)
@@ -341,12 +342,12 @@ static void fill(struct step *s, uint32_t generation, uint32_t wanted)
     uint32_t members = 0;
 
     for (uint32_t i = 0; i < sup->used; i++)
-        members += worker_is_member(&sup->workers[i], generation);
+        members += sup_worker_is_member(&sup->workers[i], generation);
     for (; members < wanted && !sup->short_handed; members++)
-        workers_add(s, generation);
+        sup_workers_add(s, generation);
 }
 
-void workers_fill(struct step *s)
+void sup_workers_fill(struct step *s)
 {
     struct sup *sup = s->sup;
 
@@ -359,12 +360,12 @@ void workers_fill(struct step *s)
         fill(s, sup->generation, sup->settings.workers);
 }
 
-bool workers_all_ready(const struct sup *sup, uint32_t generation, uint32_t wanted)
+bool sup_workers_all_ready(const struct sup *sup, uint32_t generation, uint32_t wanted)
 {
     uint32_t ready = 0;
     for (uint32_t i = 0; i < sup->used; i++) {
         const struct sup_worker *w = &sup->workers[i];
-        ready += worker_is_member(w, generation) && w->state == SUP_WORKER_READY;
+        ready += sup_worker_is_member(w, generation) && w->state == SUP_WORKER_READY;
     }
     return ready >= wanted;
 }

@@ -20,7 +20,11 @@
  *     (send) ANSWERED -> nothing (idle), or PARSE, or SHUTDOWN_WRITE ..., or CLOSE
  * A body: the handler asks with BODY_WANTED -> [CONTINUE] PARSE_BODY; then READABLE -> RECV;
  *     BYTES -> PARSE_BODY; BODY_DONE. A handler that does not want it just answers; what was
- *     buffered is first run through the decoder, and if that was all, reported as BODY_DONE. */
+ *     buffered is first run through the decoder, and if that was all, reported as BODY_DONE.
+ * A tunnel: the handler sees END too, sends what it owes, then says ANSWERED.
+ * A drain does not hurt requests under way, nor those that have come with them in one buffer: the
+ *     last of them announces the close. An idle connection waits for its next request, which is
+ *     answered with Connection: close, or for its deadline, and then looks once more. */
 #ifndef ENGINE_CORE_CONN_H
 #define ENGINE_CORE_CONN_H
 
@@ -67,7 +71,8 @@ enum conn_state {
     E(BODY_DONE, "body-done", "the whole body has come (flag BUFFERED)")                           \
     E(BODY_BAD, "body-bad", "the body is malformed (status)")                                      \
     E(RESPONSE, "response",                                                                        \
-      "answer headers are about to be made: may it be kept? (flags MUST_CLOSE, UPGRADED; left)")   \
+      "answer headers are about to be made: may it be kept? (flags MUST_CLOSE, UPGRADED, "         \
+      "BUFFERED; left)")                                                                           \
     E(BLOCKED, "blocked", "send would block (flag PROGRESS if it took something)")                 \
     E(WRITABLE, "writable", "the socket is writable")                                              \
     E(FLUSHED, "flushed", "all there is so far has been sent, the answer is not over")             \
@@ -90,7 +95,7 @@ enum conn_event_flag {
     CONN_KEEP_ALIVE = 1 << 0, /* HEAD_DONE: the client would keep the connection */
     CONN_HAS_BODY = 1 << 1,   /* HEAD_DONE: a body follows */
     CONN_EXPECTS = 1 << 2,    /* HEAD_DONE: the client waits for 100 before it sends it */
-    CONN_BUFFERED = 1 << 3,   /* BODY_DONE, ANSWERED: bytes after this request are in the buffer */
+    CONN_BUFFERED = 1 << 3, /* BODY_DONE, RESPONSE, ANSWERED: bytes after this request have come */
     CONN_MUST_CLOSE = 1 << 4, /* RESPONSE: only a close can follow (no length; room is needed) */
     CONN_UPGRADED = 1 << 5,   /* RESPONSE: it is a 101; ANSWERED then opens the tunnel */
     CONN_PROGRESS = 1 << 6,   /* BLOCKED: some bytes were taken */
@@ -159,7 +164,10 @@ enum conn_why {
     CONN_WHY_FAULT,
 };
 
-enum { CONN_EFFECTS_MAX = 6 };
+enum {
+    CONN_EFFECTS_MAX = 6,
+    CONN_GRACE_MAX = 64, /* answers after which even a pipelining client must go */
+};
 
 struct conn_effects {
     uint32_t count;
@@ -199,6 +207,7 @@ struct conn {
     uint16_t flags;         /* private: enum in conn.c */
     uint8_t state;          /* enum conn_state; changed in one place */
     uint8_t why;            /* enum conn_why it will be closed with */
+    uint8_t grace;          /* answers kept only because more requests had come already */
 };
 
 void conn_init(struct conn *c, const struct conn_limits *limits);

@@ -1,0 +1,78 @@
+/* What is always true of a connection, and the words for its states, events and effects. */
+#include "engine/core/conn.h"
+
+#include "engine/core/check.h"
+#include "engine/core/conn_priv.h"
+
+#define IN(set, state) (((set) >> (state)&1u) != 0)
+#define STATE(symbol) (1u << CONN_##symbol)
+
+/* Which states may have which flag. */
+static const struct {
+    unsigned flag, states;
+} allowed[] = {
+    {WRITE_WATCHED, STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(TUNNEL)},
+    {LAST_LOOK, STATE(FRESH) | STATE(IDLE)},
+    {CLOSES, STATE(WRITING) | STATE(LINGERING)},
+    {BODY_LEFT,
+     STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(DISCARDING) | STATE(LINGERING)},
+    {UPGRADED, STATE(WRITING)},
+    {HELD, STATE(BODY)},
+    {RESPONDING, STATE(EXECUTING) | STATE(WRITING) | STATE(LINGERING)},
+    {ENDED, STATE(READING) | STATE(EXECUTING) | STATE(BODY) | STATE(WRITING) | STATE(TUNNEL)},
+};
+
+enum {
+    WATCHES_INPUT = STATE(FRESH) | STATE(IDLE) | STATE(DISCARDING) | STATE(LINGERING),
+    HAS_NO_DEADLINE = STATE(CLOSED) | STATE(EXECUTING),
+};
+
+void conn_check(const struct conn *c)
+{
+    CORE_CHECK(c->limits && c->state < CONN_STATE_COUNT);
+    for (unsigned i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+        CORE_CHECK(!(c->flags & allowed[i].flag) || IN(allowed[i].states, c->state));
+    CORE_CHECK(c->state != CONN_CLOSED || c->flags == 0);
+    CORE_CHECK(!IN(WATCHES_INPUT, c->state) || c->flags & READ_WATCHED);
+    CORE_CHECK(!(c->flags & ENDED) || !(c->flags & READ_WATCHED));
+    CORE_CHECK(!IN(HAS_NO_DEADLINE, c->state) || c->deadline_ns == CONN_NEVER_NS);
+    CORE_CHECK(c->state != CONN_IDLE || !(c->flags & FLAGS_OF_REQUEST));
+    CORE_CHECK(c->state != CONN_FRESH || c->requests == 0);
+    CORE_CHECK(c->state != CONN_BODY || c->flags & BODY_LEFT);
+    CORE_CHECK(c->state != CONN_DISCARDING || c->flags & BODY_LEFT);
+    CORE_CHECK(c->state != CONN_LINGERING || c->deadline_ns <= c->linger_end_ns);
+    /* While an answer is sent, only a client that takes nothing is waited for with a clock. */
+    CORE_CHECK(c->state != CONN_WRITING || c->deadline_ns == CONN_NEVER_NS ||
+               c->flags & WRITE_WATCHED);
+    CORE_CHECK(c->grace <= CONN_GRACE_MAX);
+}
+
+const char *conn_state_name(enum conn_state state)
+{
+    static const char *const words[] = {
+#define S(symbol, word, meaning) [CONN_##symbol] = word,
+        CONN_STATES(S)
+#undef S
+    };
+    return (unsigned)state < CONN_STATE_COUNT ? words[state] : "?";
+}
+
+const char *conn_event_name(enum conn_event_kind kind)
+{
+    static const char *const words[] = {
+#define E(symbol, word, meaning) [CONN_EV_##symbol] = word,
+        CONN_EVENTS(E)
+#undef E
+    };
+    return (unsigned)kind < CONN_EVENT_COUNT ? words[kind] : "?";
+}
+
+const char *conn_effect_name(enum conn_effect_kind kind)
+{
+    static const char *const words[] = {
+#define E(symbol, word, meaning) [CONN_DO_##symbol] = word,
+        CONN_EFFECTS(E)
+#undef E
+    };
+    return (unsigned)kind < CONN_EFFECT_COUNT ? words[kind] : "?";
+}

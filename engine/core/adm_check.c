@@ -1,0 +1,63 @@
+/* What is always true of admission, and the words for its states, events and effects. */
+#include "engine/core/adm.h"
+
+#include "engine/core/check.h"
+
+void adm_check(const struct adm *a)
+{
+    CORE_CHECK(a->state < ADM_STATE_COUNT);
+    CORE_CHECK(a->limit >= 1 && a->limit <= a->options.connections_max);
+    CORE_CHECK(a->active <= a->accepted);
+    CORE_CHECK(a->grant == 0 || a->state == ADM_ACCEPTING);
+    CORE_CHECK(a->retry_ns >= a->options.retry_min_ns && a->retry_ns <= a->options.retry_max_ns);
+    switch ((enum adm_state)a->state) {
+    case ADM_NEW:
+    case ADM_GONE:
+        CORE_CHECK(a->deadline_ns == ADM_NEVER_NS);
+        break;
+    case ADM_ACCEPTING:
+        CORE_CHECK(a->deadline_ns == ADM_NEVER_NS && a->active < a->limit);
+        break;
+    case ADM_FULL: /* nothing frees unseen, yet relief is asked for again */
+        CORE_CHECK(a->deadline_ns != ADM_NEVER_NS && a->active >= a->limit);
+        break;
+    case ADM_STARVED: /* a pause without an end would be for ever */
+        CORE_CHECK(a->stuck || a->deadline_ns != ADM_NEVER_NS);
+        break;
+    case ADM_DRAINING:
+        CORE_CHECK(a->active > 0);
+        break;
+    case ADM_STATE_COUNT:
+        abort();
+    }
+}
+
+const char *adm_state_name(enum adm_state state)
+{
+    static const char *const words[] = {
+#define S(symbol, word, meaning) [ADM_##symbol] = word,
+        ADM_STATES(S)
+#undef S
+    };
+    return (unsigned)state < ADM_STATE_COUNT ? words[state] : "?";
+}
+
+const char *adm_event_name(enum adm_event_kind kind)
+{
+    static const char *const words[] = {
+#define E(symbol, word, meaning) [ADM_EV_##symbol] = word,
+        ADM_EVENTS(E)
+#undef E
+    };
+    return (unsigned)kind < ADM_EVENT_COUNT ? words[kind] : "?";
+}
+
+const char *adm_effect_name(enum adm_effect_kind kind)
+{
+    static const char *const words[] = {
+#define E(symbol, word, meaning) [ADM_DO_##symbol] = word,
+        ADM_EFFECTS(E)
+#undef E
+    };
+    return (unsigned)kind < ADM_EFFECT_COUNT ? words[kind] : "?";
+}

@@ -203,9 +203,14 @@ enum pull exchange_pull(struct exchange *x, char *room, size_t size, struct conf
         return made;
     }
     CHECK(size > FRAME);
+    if (x->answer.chunks_over)
+        return PULL_END;
     enum pull made = x->handler->pull(x, room + HTTP1_CHUNK_HEAD_MAX, size - FRAME, &len);
-    if (made == PULL_END)
+    if (made == PULL_END) {
+        x->answer.chunks_over = true;
         *piece = STR(HTTP1_CHUNK_LAST);
+        return PULL_DATA;
+    }
     if (made != PULL_DATA)
         return made;
     char head[HTTP1_CHUNK_HEAD_MAX];
@@ -248,4 +253,17 @@ uint64_t exchange_argument(const struct exchange *x, const char *name, uint64_t 
     if (uri_argument(x->args, str_make(name, strlen(name)), &value) && str_to_u64(value, &number))
         return number;
     return otherwise;
+}
+
+bool exchange_must_close(const struct exchange *x)
+{
+    const struct answer *answer = &x->answer;
+    bool endless = answer->body == BODY_PULL && !answer->length_known && !answer->upgraded;
+    return answer->must_close || (endless && x->head.minor == 0);
+}
+
+size_t exchange_location_index(const struct exchange *x)
+{
+    return x->location == x->server->fallback ? x->server->location_count
+                                              : (size_t)(x->location - x->server->locations);
 }

@@ -78,10 +78,11 @@ struct answer {
     uint64_t file_offset;
     uint64_t length; /* of the body, where known */
     bool length_known;
-    bool chunked;    /* set by exchange_head */
-    bool upgraded;   /* 101: from here on bytes go through exchange_input and exchange_pull */
-    bool silent;     /* close without a word (return 444) */
-    bool must_close; /* the connection cannot be used for another request */
+    bool chunked;     /* set by exchange_head */
+    bool chunks_over; /* the last chunk was made */
+    bool upgraded;    /* 101: from here on bytes go through exchange_input and exchange_pull */
+    bool silent;      /* close without a word (return 444) */
+    bool must_close;  /* the connection cannot be used for another request */
     struct conf_str content_type;
     struct answer_header headers[ANSWER_HEADERS_MAX];
     size_t header_count;
@@ -98,7 +99,6 @@ enum pull {
 struct handler;
 
 struct exchange {
-    struct exchange *next; /* the driver's free list */
     struct http_site *site;
     const struct http_client *client;
     const struct conf_server *server;
@@ -157,6 +157,10 @@ static inline bool exchange_answered(const struct exchange *x)
     return x->answer.status != 0;
 }
 
+/* Can only the connection's end show where the answer ends? */
+bool exchange_must_close(const struct exchange *x);
+/* Place of the location chosen in its server's list; one past the end: the server's own level. */
+size_t exchange_location_index(const struct exchange *x);
 /* Formats the answer's head; `close` says whether the connection ends after it. NULL: no memory. */
 struct conf_str exchange_head(struct exchange *x, bool close);
 /* Makes the next piece of the body in `room` (at least 64 bytes), framed as the head said. */

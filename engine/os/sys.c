@@ -341,6 +341,13 @@ int sys_close(int fd)
                            : error; /* Linux has closed it; another try could close a stranger */
 }
 
+int sys_close_reset(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    return sys_close(fd);
+}
+
 ssize_t sys_read(int fd, void *buf, size_t len)
 {
     struct tamper t = tamper_with(FAULT_fs_read, &len);

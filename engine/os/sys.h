@@ -41,6 +41,7 @@ int sys_rlimit_get(int resource, struct rlimit *out);
 /* files */
 int sys_open(const char *path, int flags, mode_t mode); /* close-on-exec added */
 int sys_close(int fd);
+int sys_close_reset(int fd); /* a socket: its peer gets a reset instead of an end */
 ssize_t sys_read(int fd, void *buf, size_t len);
 ssize_t sys_pread(int fd, void *buf, size_t len, off_t offset);
 ssize_t sys_write(int fd, const void *buf, size_t len);

@@ -12,7 +12,12 @@
  * worker's generation. Signals reach a worker as signals: QUIT drain, TERM INT stop at once, USR1
  * reopen logs; the channel carries the same as messages so that none is lost before the handlers
  * are set. */
-enum channel_kind { CHANNEL_READY = 'R', CHANNEL_DRAIN = 'D', CHANNEL_STOP = 'S', CHANNEL_REOPEN = 'L' };
+enum channel_kind {
+    CHANNEL_READY = 'R',
+    CHANNEL_DRAIN = 'D',
+    CHANNEL_STOP = 'S',
+    CHANNEL_REOPEN = 'L'
+};
 struct channel_message {
     uint32_t kind;
     uint32_t value;
@@ -20,15 +25,15 @@ struct channel_message {
 
 /* Everything a worker needs, set up by the master before fork; borrowed for the process's life. */
 struct worker_args {
-    const struct conf *conf;      /* its generation */
+    const struct conf *conf; /* its generation */
     int slot;
     uint32_t generation;
     struct scoreboard *board;
-    struct score_row *row;        /* its own row; heartbeat and counters are the worker's */
-    const int *listen_fds;        /* non-blocking, parallel to conf->listens */
-    const int *log_fds;           /* O_APPEND, parallel to conf->log_files */
-    int channel_fd;               /* the worker's end */
-    uint64_t drain_ns;            /* longest drain; 0 no bound */
+    struct score_row *row; /* its own row; heartbeat and counters are the worker's */
+    const int *listen_fds; /* non-blocking, parallel to conf->listens */
+    const int *log_fds;    /* O_APPEND, parallel to conf->log_files */
+    int channel_fd;        /* the worker's end */
+    uint64_t drain_ns;     /* longest drain; 0 no bound */
 };
 
 /* Runs the worker in the calling (freshly forked) process: sets up signals, limits and loop, says

@@ -1,0 +1,278 @@
+/* Accepting: watches the listeners when admission says so and accepts what it grants.
+ *
+ * How the listeners are watched was measured (Linux 6.18, N idle workers, one connection at a time;
+ * context switches of workers per connection):
+ *     each worker watches them in its own epoll                  N    and one accept succeeds
+ *     each watches an inner epoll that has them EPOLLEXCLUSIVE   N    the kernel ends the chain of
+ *                                                                     wake-ups only at a process
+ *                                                                     that sleeps in that very
+ * epoll each has them EPOLLEXCLUSIVE in the epoll it sleeps in     1    but always the same worker,
+ * and when that one took 50 ms from wake-up to accept, so did every connection (worst 53 ms; the
+ * first way: 0.7 ms) The first way is the simplest and the only one in which a slow or stopped
+ * worker delays nobody: all are woken and the quickest accepts. The idle wake-ups cost little (1.02
+ * returns to user space per connection: a woken worker finds the queue empty inside the kernel) and
+ * vanish under load, when workers do not sleep. Who wants exactly one uses `listen ... reuseport`.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "engine/os/clock.h"
+#include "engine/os/log.h"
+#include "engine/os/sys.h"
+#include "engine/worker/worker_impl.h"
+#include "faultinject/fault.h"
+
+static void admission_watch(struct worker *w, const struct adm_effect *effect);
+static void admission_drain(struct worker *w);
+
+/* ---- deciding and doing ---------------------------------------------------------------------- */
+
+static void admission_perform(struct worker *w, const struct adm_effect *effect)
+{
+    switch ((enum adm_effect_kind)effect->kind) {
+    case ADM_DO_WATCH:
+    case ADM_DO_UNWATCH:
+        admission_watch(w, effect);
+        break;
+    case ADM_DO_RELIEVE:
+        connections_tell(w, CONN_EV_REAP, effect->value);
+        break;
+    case ADM_DO_DRAIN_ALL:
+        admission_drain(w);
+        break;
+    case ADM_DO_CLOSE_ALL:
+        connections_tell(w, CONN_EV_CUT, UINT32_MAX);
+        break;
+    case ADM_DO_EXIT:
+        worker_leave(w, (int)effect->value);
+        break;
+    case ADM_DO_ABORT:
+        abort();
+    case ADM_EFFECT_COUNT:
+        CHECK(!"an effect that does not exist");
+    }
+}
+
+/* Which armed sabotages act in this event. */
+static uint32_t admission_sabotages(enum adm_event_kind kind)
+{
+    static const struct {
+        uint32_t bit;
+        enum fault_point point;
+    } all[] = {
+        {ADM_SAB_DIE_AT_EMFILE, FAULT_sabotage_die_at_emfile},
+        {ADM_SAB_NEVER_RESUME, FAULT_sabotage_never_resume},
+        {ADM_SAB_SPIN_AT_EMFILE, FAULT_sabotage_spin_at_emfile},
+        {ADM_SAB_CRASH_AT_CONNECTIONS, FAULT_sabotage_crash_at_connections},
+        {ADM_SAB_SERVE_OLD, FAULT_sabotage_serve_old},
+        {ADM_SAB_DRAIN_FOR_EVER, FAULT_sabotage_drain_for_ever},
+        {ADM_SAB_IGNORE_TERM, FAULT_sabotage_ignore_term},
+        {ADM_SAB_HOARD_ACCEPTS, FAULT_sabotage_hoard_accepts},
+    };
+    uint32_t listened = adm_sabotages(kind), bits = 0;
+    for (size_t i = 0; listened != 0 && i < sizeof all / sizeof all[0]; i++)
+        if ((listened & all[i].bit) && fault_sabotage(all[i].point))
+            bits |= all[i].bit;
+    return bits;
+}
+
+static void admission_arm(struct worker *w)
+{
+    uint64_t due_ns = adm_next_deadline_ns(&w->adm);
+    ev_timer_stop(w->loop, &w->admission);
+    if (due_ns == ADM_NEVER_NS)
+        return;
+    ev_timer_set(&w->admission, clock_ev_delay(due_ns, w->site.now_ns), 0.);
+    ev_timer_start(w->loop, &w->admission);
+}
+
+void admission_happen(struct worker *w, enum adm_event_kind kind, uint64_t value)
+{
+    const struct adm_event event = {
+        .kind = (uint8_t)kind, .value = value, .sabotage = admission_sabotages(kind)};
+    struct adm_effects effects;
+    uint64_t before_ns = adm_next_deadline_ns(&w->adm);
+    adm_step(&w->adm, w->site.now_ns, &event, &effects);
+    for (uint32_t i = 0; i < effects.count; i++)
+        admission_perform(w, &effects.items[i]);
+    if (adm_next_deadline_ns(&w->adm) != before_ns || kind == ADM_EV_TIMER)
+        admission_arm(w);
+}
+
+/* The listeners' watchers, and word of it: a pause is something people ask about. */
+static void admission_watch(struct worker *w, const struct adm_effect *effect)
+{
+    static const char *const why[] = {"worker_connections are in use", "no descriptor is left",
+                                      "no memory is left", "draining"};
+    bool on = effect->kind == ADM_DO_WATCH;
+    for (size_t i = 0; i < w->args->conf->listen_count; i++) {
+        if (on)
+            ev_io_start(w->loop, &w->listeners[i].io);
+        else
+            ev_io_stop(w->loop, &w->listeners[i].io);
+    }
+    if (!w->started) {
+        w->started = true;
+        return;
+    }
+    worker_record(w, HIST_ENGINE_ACCEPT_PAUSE,
+                  &(struct hist_record){.a = !on, .b = effect->why, .c = w->adm.active});
+    if (on || effect->why == ADM_WHY_DRAIN)
+        return;
+    WORKER_COUNT(w, accept_pauses, 1);
+    log_line(LEVEL_WARN, "accepting is paused with %u connections: %s", w->adm.active,
+             why[effect->why]);
+}
+
+static void admission_drain(struct worker *w)
+{
+    fault_step(FAULT_worker_drain);
+    SCORE_SET(w->args->row->draining, 1);
+    worker_record(w, HIST_ENGINE_DRAIN, &(struct hist_record){.a = w->adm.active});
+    access_logs_flush(&w->logs);
+    connections_tell(w, CONN_EV_DRAIN, UINT32_MAX);
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+/* What a failed accept means for admission. */
+static enum adm_event_kind admission_event_of(int err)
+{
+    switch (-err) {
+    case EAGAIN:
+        return ADM_EV_EMPTY;
+    case EMFILE:
+    case ENFILE:
+        return ADM_EV_NO_FD;
+    case ENOMEM:
+    case ENOBUFS:
+        return ADM_EV_NO_MEMORY;
+    case ECONNABORTED:
+    case EPROTO:
+    case EINTR:
+    case EPERM:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+        return ADM_EV_ABORTED;
+    default:
+        return ADM_EV_BROKEN;
+    }
+}
+
+static void admission_fail(struct worker *w, const struct listener *listener, int err)
+{
+    enum adm_event_kind kind = admission_event_of(err);
+    if (kind != ADM_EV_EMPTY)
+        WORKER_COUNT(w, accept_errors, 1);
+    if (kind == ADM_EV_BROKEN)
+        log_line(LEVEL_CRIT, "accept() on %s failed (%d: %s)", listener->conf->text.at, -err,
+                 strerror(-err));
+    admission_happen(w, kind, 0);
+}
+
+static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
+{
+    struct listener *listener = io->data;
+    struct worker *w = listener->worker;
+    (void)loop;
+    (void)revents;
+    admission_happen(w, ADM_EV_READY, 0);
+    while (adm_may_accept(&w->adm)) {
+        struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+        socklen_t peer_len = sizeof peer;
+        int fd = sys_accept(listener->fd, &peer, &peer_len);
+        if (fd < 0) {
+            admission_fail(w, listener, fd);
+            continue;
+        }
+        if (peer_len == 0 || peer.ss_family == AF_UNSPEC)
+            peer.ss_family = AF_UNIX;
+        connection_open(w, listener, fd, &peer);
+        admission_happen(w, ADM_EV_ACCEPTED, 0);
+    }
+}
+
+static void admission_on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop;
+    (void)revents;
+    admission_happen(timer->data, ADM_EV_TIMER, 0);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static uint16_t listener_port(const struct conf_listen *listen)
+{
+    if (listen->addr.ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)(const void *)&listen->addr)->sin_port);
+    if (listen->addr.ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)(const void *)&listen->addr)->sin6_port);
+    return 0;
+}
+
+/* The lowest descriptor that is free: what lies below is in use before the first connection. */
+static uint32_t admission_fd_base(void)
+{
+    int fd = sys_open("/dev/null", O_RDONLY, 0);
+    if (fd < 0)
+        return 0;
+    sys_close(fd);
+    return (uint32_t)fd;
+}
+
+/* Descriptors kept for files that connections already taken want to open. */
+static uint32_t admission_fd_reserve(uint64_t limit)
+{
+    enum { LEAST = 4, MOST = 64, SHARE = 16 };
+    uint64_t reserve = limit / SHARE;
+    return reserve < LEAST ? LEAST : reserve > MOST ? MOST : (uint32_t)reserve;
+}
+
+/* How long a worker whose master is gone may go on serving. */
+#define ORPHAN_DRAIN_NS (5 * NS_PER_S)
+
+int admission_init(struct worker *w)
+{
+    const struct conf *conf = w->args->conf;
+    struct rlimit limit = {.rlim_cur = 0};
+    w->fd_limit = sys_rlimit_get(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+    struct adm_options options = {
+        .connections_max = conf->worker_connections,
+        .fd_limit = w->fd_limit < UINT32_MAX ? (uint32_t)w->fd_limit : UINT32_MAX,
+        .fd_base = admission_fd_base(),
+        .fd_reserve = admission_fd_reserve(w->fd_limit),
+        .multi_accept = conf->multi_accept,
+        .drain_ns = w->args->drain_ns,
+        .orphan_drain_ns = ORPHAN_DRAIN_NS,
+    };
+    if (w->args->drain_ns != 0 && w->args->drain_ns < options.orphan_drain_ns)
+        options.orphan_drain_ns = w->args->drain_ns;
+    adm_init(&w->adm, &options);
+    ev_timer_init(&w->admission, admission_on_timer, 0., 0.);
+    w->admission.data = w;
+    w->listeners = calloc(conf->listen_count + 1, sizeof *w->listeners);
+    if (w->listeners == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < conf->listen_count; i++) {
+        struct listener *listener = &w->listeners[i];
+        listener->worker = w;
+        listener->conf = &conf->listens[i];
+        listener->fd = w->args->listen_fds[i];
+        listener->port = listener_port(listener->conf);
+        ev_io_init(&listener->io, admission_on_ready, listener->fd, EV_READ);
+        listener->io.data = listener;
+    }
+    return 0;
+}
+
+void admission_free(struct worker *w)
+{
+    free(w->listeners);
+}

@@ -1,0 +1,468 @@
+/* Carries out what a connection decides: one switch, and what surrounds it (the table of
+ * connections, watchers, the timer, the gauges). */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "engine/os/clock.h"
+#include "engine/os/log.h"
+#include "engine/os/sys.h"
+#include "engine/worker/worker_impl.h"
+#include "faultinject/fault.h"
+
+static void turn_run(struct turn *t);
+static void connection_settle(struct connection *c);
+static void connection_close(struct turn *t, const struct conn_effect *effect);
+static void connection_defer(struct connection *c);
+
+/* ---- deciding and doing ---------------------------------------------------------------------- */
+
+void turn_push_event(struct turn *t, struct conn_event event)
+{
+    CHECK(t->count < EVENTS_PER_TURN_MAX);
+    t->events[(t->first + t->count++) % EVENTS_PER_TURN_MAX] = event;
+}
+
+void turn_push(struct turn *t, enum conn_event_kind kind, unsigned flags)
+{
+    turn_push_event(t, (struct conn_event){.kind = (uint8_t)kind, .flags = (uint8_t)flags});
+}
+
+/* Carries out one effect. What comes of it is pushed as an event. */
+static void turn_perform(struct turn *t, const struct conn_effect *effect)
+{
+    struct connection *c = t->c;
+    switch ((enum conn_effect_kind)effect->kind) {
+    case CONN_DO_READ_ON:
+        c->events |= EV_READ;
+        break;
+    case CONN_DO_READ_OFF:
+        c->events &= (uint8_t)~EV_READ;
+        break;
+    case CONN_DO_WRITE_ON:
+        c->events |= EV_WRITE;
+        break;
+    case CONN_DO_WRITE_OFF:
+        c->events &= (uint8_t)~EV_WRITE;
+        break;
+    case CONN_DO_RECV:
+        io_receive(t);
+        break;
+    case CONN_DO_PARSE:
+        if (t->requests < REQUESTS_PER_TURN)
+            io_parse(t);
+        else
+            connection_defer(c);
+        break;
+    case CONN_DO_PARSE_BODY:
+        io_parse_body(t);
+        break;
+    case CONN_DO_CONTINUE:
+        io_continue(t);
+        break;
+    case CONN_DO_EXECUTE:
+        io_execute(t);
+        break;
+    case CONN_DO_RESPOND:
+        io_respond(t, effect->status);
+        break;
+    case CONN_DO_KEEP:
+    case CONN_DO_ANNOUNCE:
+        break; /* io_begin_answer asks conn_closes */
+    case CONN_DO_SEND:
+        io_send(t);
+        break;
+    case CONN_DO_TUNNEL:
+        io_enter_tunnel(t);
+        break;
+    case CONN_DO_DISCARD:
+        if (c->in != NULL)
+            c->in->at = c->in->len;
+        break;
+    case CONN_DO_SHUTDOWN_WRITE:
+        sys_shutdown_write(c->client.fd);
+        break;
+    case CONN_DO_CLOSE:
+    case CONN_DO_RESET:
+        connection_close(t, effect);
+        break;
+    case CONN_EFFECT_COUNT:
+        CHECK(!"an effect that does not exist");
+    }
+}
+
+/* Which armed sabotages act in this event. */
+static uint32_t turn_sabotages(enum conn_event_kind kind)
+{
+    static const struct {
+        uint32_t bit;
+        enum fault_point point;
+    } all[] = {
+        {CONN_SAB_SILENT_CLOSE, FAULT_sabotage_silent_close},
+        {CONN_SAB_NO_LINGER, FAULT_sabotage_no_linger},
+        {CONN_SAB_CLOSE_IDLE_ON_DRAIN, FAULT_sabotage_close_idle_on_drain},
+        {CONN_SAB_DROP_INFLIGHT, FAULT_sabotage_drop_inflight},
+        {CONN_SAB_RESET_ACCEPTED, FAULT_sabotage_reset_accepted},
+    };
+    uint32_t listened = conn_sabotages(kind), bits = 0;
+    for (size_t i = 0; listened != 0 && i < sizeof all / sizeof all[0]; i++)
+        if ((listened & all[i].bit) && fault_sabotage(all[i].point))
+            bits |= all[i].bit;
+    return bits;
+}
+
+static void turn_run(struct turn *t)
+{
+    struct connection *c = t->c;
+    while (t->count > 0 && !t->ended) {
+        struct conn_event event = t->events[t->first];
+        t->first = (t->first + 1) % EVENTS_PER_TURN_MAX;
+        t->count--;
+        event.sabotage = turn_sabotages(event.kind);
+        struct conn_effects effects;
+        conn_step(&c->conn, c->worker->site.now_ns, &event, &effects);
+        for (uint32_t i = 0; i < effects.count; i++)
+            turn_perform(t, &effects.items[i]);
+        if (event.kind == CONN_EV_RESPONSE && !t->ended)
+            io_begin_answer(t);
+    }
+    if (!t->ended)
+        connection_settle(c);
+}
+
+static void connection_happen(struct connection *c, enum conn_event_kind kind, unsigned flags)
+{
+    struct turn turn = {.c = c};
+    turn_push(&turn, kind, flags);
+    turn_run(&turn);
+}
+
+static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
+{
+    struct connection *c = io->data;
+    (void)loop;
+    struct turn turn = {.c = c};
+    if (revents & EV_WRITE & c->events)
+        turn_push(&turn, CONN_EV_WRITABLE, 0);
+    else if (revents & EV_READ & c->events)
+        turn_push(&turn, CONN_EV_READABLE, 0); /* level-triggered: it waits for another turn */
+    turn_run(&turn);
+}
+
+static void connection_on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct connection *c = timer->data;
+    (void)loop;
+    (void)revents;
+    c->timer_ns = 0;
+    struct turn turn = {.c = c};
+    turn_push(&turn, CONN_EV_TIMER, 0);
+    uint64_t wake_ns = c->flight != NULL ? c->flight->x.wake_ns : 0;
+    if (wake_ns != 0 && wake_ns <= c->worker->site.now_ns)
+        io_wake(&turn);
+    turn_run(&turn);
+}
+
+/* ---- after a turn ---------------------------------------------------------------------------- */
+
+static void connection_watch(struct connection *c)
+{
+    if ((c->io.events & (EV_READ | EV_WRITE)) == c->events && ev_is_active(&c->io))
+        return;
+    ev_io_stop(c->worker->loop, &c->io);
+    ev_io_modify(&c->io, c->events);
+    if (c->events != 0)
+        ev_io_start(c->worker->loop, &c->io);
+}
+
+/* Sets the timer for what comes first. A timer that comes too early is left alone: deadlines move
+ * with each request, and moving timers costs more than one that finds nothing to do. */
+static void connection_arm(struct connection *c)
+{
+    uint64_t due_ns = conn_next_deadline_ns(&c->conn);
+    uint64_t wake_ns = c->flight != NULL ? c->flight->x.wake_ns : 0;
+    if (wake_ns != 0 && wake_ns < due_ns)
+        due_ns = wake_ns;
+    if (due_ns == CONN_NEVER_NS || (c->timer_ns != 0 && c->timer_ns <= due_ns))
+        return;
+    struct worker *w = c->worker;
+    ev_timer_stop(w->loop, &c->timer);
+    ev_timer_set(&c->timer, clock_ev_delay(due_ns, w->site.now_ns), 0.);
+    ev_timer_start(w->loop, &c->timer);
+    c->timer_ns = due_ns;
+}
+
+enum gauge { GAUGE_NONE, GAUGE_READING, GAUGE_WRITING, GAUGE_WAITING };
+
+static enum gauge connection_gauge_of(enum conn_state state)
+{
+    switch (state) {
+    case CONN_FRESH:
+    case CONN_IDLE:
+        return GAUGE_WAITING;
+    case CONN_READING:
+        return GAUGE_READING;
+    case CONN_BODY:
+    case CONN_EXECUTING:
+    case CONN_WRITING:
+    case CONN_DISCARDING:
+    case CONN_TUNNEL:
+    case CONN_LINGERING:
+        return GAUGE_WRITING;
+    case CONN_CLOSED:
+    case CONN_STATE_COUNT:
+        break;
+    }
+    return GAUGE_NONE;
+}
+
+static void connection_count(struct connection *c, enum gauge gauge)
+{
+    if (gauge == c->gauge)
+        return;
+    struct score_counters *counters = &c->worker->args->row->counters;
+    uint64_t *const places[] = {NULL, &counters->reading, &counters->writing, &counters->waiting};
+    if (c->gauge != GAUGE_NONE)
+        SCORE_ADD(*places[c->gauge], -1);
+    if (gauge != GAUGE_NONE)
+        SCORE_ADD(*places[gauge], 1);
+    c->gauge = (uint8_t)gauge;
+}
+
+static void connection_list(struct connection *c, bool idle)
+{
+    if (idle == c->idle_listed)
+        return;
+    if (idle)
+        link_append(&c->worker->idle, &c->link);
+    else
+        link_remove(&c->link);
+    c->idle_listed = idle;
+}
+
+static void connection_settle(struct connection *c)
+{
+    enum conn_state state = c->conn.state;
+    if (c->flight == NULL && c->in != NULL && !io_buffered(c)) {
+        buffer_give(c->worker, c->in);
+        c->in = NULL;
+    }
+    connection_count(c, connection_gauge_of(state));
+    if (!c->deferred)
+        connection_list(c, state == CONN_IDLE || state == CONN_FRESH);
+    connection_watch(c);
+    connection_arm(c);
+}
+
+/* ---- one after the other --------------------------------------------------------------------- */
+
+/* A client with many pipelined requests waits while others have their turn. */
+static void connection_defer(struct connection *c)
+{
+    struct worker *w = c->worker;
+    connection_list(c, false);
+    c->deferred = true;
+    link_append(&w->deferred, &c->link);
+    ev_timer_start(w->loop, &w->others);
+}
+
+static void connections_on_others(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct worker *w = timer->data;
+    (void)loop;
+    (void)revents;
+    struct link due;
+    link_init(&due);
+    while (!link_alone(&w->deferred)) {
+        struct link *link = w->deferred.next;
+        link_remove(link);
+        link_append(&due, link);
+    }
+    while (!link_alone(&due)) {
+        struct connection *c = CONNECTION_OF(due.next);
+        link_remove(&c->link);
+        c->deferred = false;
+        struct turn turn = {.c = c};
+        if (c->conn.state == CONN_READING)
+            io_parse(&turn);
+        turn_run(&turn);
+    }
+}
+
+/* ---- beginning and end ----------------------------------------------------------------------- */
+
+static void connection_remember_peer(struct connection *c, const struct sockaddr_storage *peer)
+{
+    memset(&c->client.peer, 0, sizeof c->client.peer);
+    c->client.peer.plain.sa_family = peer->ss_family;
+    if (peer->ss_family == AF_INET || peer->ss_family == AF_INET6)
+        memcpy(&c->client.peer, peer, sizeof c->client.peer);
+    c->hist_id = 0;
+    if (peer->ss_family == AF_INET)
+        c->hist_id =
+            hist_conn(c->client.peer.in.sin_addr.s_addr, ntohs(c->client.peer.in.sin_port));
+}
+
+void connection_open(struct worker *w, const struct listener *listener, int fd,
+                     const struct sockaddr_storage *peer)
+{
+    CHECK(!link_alone(&w->free)); /* admission counts */
+    struct connection *c = CONNECTION_OF(w->free.next);
+    link_remove(&c->link);
+    const struct conf_server *server = listener->conf->default_server;
+    c->client =
+        (struct http_client){.listen = listener->conf, .number = ++w->connection_number, .fd = fd};
+    connection_remember_peer(c, peer);
+    c->last_nonce = 0;
+    c->nodelay = c->vanishing = false;
+    ev_io_set(&c->io, fd, 0);
+    WORKER_COUNT(w, accepted, 1);
+    WORKER_COUNT(w, active, 1);
+    worker_record(w, HIST_ENGINE_ACCEPT,
+                  &(struct hist_record){.conn = c->hist_id, .a = listener->port});
+    conn_use(&c->conn, &w->limits[server->index][server->location_count]);
+    connection_happen(c, CONN_EV_ACCEPTED, w->adm.state == ADM_DRAINING ? CONN_DRAINING : 0);
+}
+
+static void connection_record_close(struct connection *c, unsigned why)
+{
+    if (c->vanishing)
+        return;
+    worker_record(c->worker, HIST_ENGINE_CLOSE,
+                  &(struct hist_record){
+                      .conn = c->hist_id, .req = c->last_nonce, .a = why, .b = c->conn.requests});
+}
+
+static void connection_close(struct turn *t, const struct conn_effect *effect)
+{
+    struct connection *c = t->c;
+    struct worker *w = c->worker;
+    t->ended = true;
+    connection_record_close(c, effect->why);
+    ev_io_stop(w->loop, &c->io);
+    ev_timer_stop(w->loop, &c->timer);
+    c->timer_ns = 0;
+    c->events = 0;
+    if (effect->kind == CONN_DO_RESET)
+        sys_close_reset(c->client.fd);
+    else
+        sys_close(c->client.fd);
+    flight_give(w, c->flight);
+    buffer_give(w, c->in);
+    c->flight = NULL;
+    c->in = NULL;
+    connection_count(c, GAUGE_NONE);
+    WORKER_COUNT(w, active, -1);
+    if (effect->why == CONN_WHY_SHED)
+        WORKER_COUNT(w, shed, 1);
+    link_remove(&c->link);
+    c->idle_listed = c->deferred = false;
+    link_append(w->free.next, &c->link); /* first: its memory is warm */
+    admission_happen(w, ADM_EV_CLOSED, 0);
+}
+
+void connections_tell(struct worker *w, enum conn_event_kind kind, uint32_t most)
+{
+    uint32_t told = 0;
+    while (most < w->adm.options.connections_max && told < most && !link_alone(&w->idle)) {
+        struct connection *c = CONNECTION_OF(w->idle.next);
+        connection_list(c, false); /* so that each is told once; settling puts it back */
+        connection_happen(c, kind, 0);
+        told++;
+    }
+    for (uint32_t i = 0; i < w->adm.options.connections_max && told < most; i++) {
+        struct connection *c = &w->connections[i];
+        if (c->conn.state == CONN_CLOSED)
+            continue;
+        connection_happen(c, kind, 0);
+        told++;
+    }
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+/* How long an idle connection is kept while draining: long enough for a busy client to come by once
+ * more and be told Connection: close, short against any bound on a drain. */
+#define DRAIN_IDLE_NS (2 * NS_PER_S)
+
+static struct conn_limits connection_limits(const struct worker *w,
+                                            const struct conf_server *server,
+                                            const struct conf_location *location)
+{
+    _Static_assert((int)CONN_LINGERING_OFF == LINGERING_OFF &&
+                       (int)CONN_LINGERING_ON == LINGERING_ON &&
+                       (int)CONN_LINGERING_ALWAYS == LINGERING_ALWAYS,
+                   "one meaning, one number");
+    uint64_t drain_idle_ns = DRAIN_IDLE_NS;
+    if (w->args->drain_ns != 0 && w->args->drain_ns / 2 < drain_idle_ns)
+        drain_idle_ns = w->args->drain_ns / 2;
+    return (struct conn_limits){
+        .header_timeout_ns = server->client_header_timeout_ns,
+        .body_timeout_ns = location->client_body_timeout_ns,
+        .send_timeout_ns = location->send_timeout_ns,
+        .keepalive_timeout_ns = location->keepalive_timeout_ns,
+        .keepalive_time_ns = location->keepalive_time_ns,
+        .lingering_time_ns = location->lingering_time_ns,
+        .lingering_timeout_ns = location->lingering_timeout_ns,
+        .drain_idle_ns = drain_idle_ns,
+        .keepalive_requests = location->keepalive_requests,
+        .discard_bytes = DISCARD_BYTES,
+        .lingering = (uint8_t)location->lingering_close,
+        .reset_timedout = location->reset_timedout_connection,
+    };
+}
+
+static int connections_init_limits(struct worker *w)
+{
+    const struct conf *conf = w->args->conf;
+    w->limits = calloc(conf->server_count + 1, sizeof *w->limits);
+    if (w->limits == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < conf->server_count; i++) {
+        const struct conf_server *server = &conf->servers[i];
+        struct conn_limits *limits = calloc(server->location_count + 1, sizeof *limits);
+        if (limits == NULL)
+            return -ENOMEM;
+        for (size_t j = 0; j < server->location_count; j++)
+            limits[j] = connection_limits(w, server, &server->locations[j]);
+        limits[server->location_count] = connection_limits(w, server, server->fallback);
+        w->limits[server->index] = limits;
+    }
+    return 0;
+}
+
+int connections_init(struct worker *w)
+{
+    uint32_t count = w->args->conf->worker_connections;
+    link_init(&w->free);
+    link_init(&w->idle);
+    link_init(&w->deferred);
+    ev_timer_init(&w->others, connections_on_others, 0., 0.);
+    w->others.data = w;
+    w->connections = calloc(count, sizeof *w->connections);
+    if (w->connections == NULL || connections_init_limits(w) != 0)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        struct connection *c = &w->connections[i];
+        c->worker = w;
+        conn_init(&c->conn, NULL);
+        ev_io_init(&c->io, connection_on_io, -1, 0);
+        ev_timer_init(&c->timer, connection_on_timer, 0., 0.);
+        c->io.data = c->timer.data = c;
+        link_append(&w->free, &c->link);
+    }
+    return 0;
+}
+
+void connections_free(struct worker *w)
+{
+    for (uint32_t i = 0; w->connections != NULL && i < w->args->conf->worker_connections; i++) {
+        flight_give(w, w->connections[i].flight);
+        buffer_give(w, w->connections[i].in);
+    }
+    for (size_t i = 0; w->limits != NULL && i < w->args->conf->server_count; i++)
+        free(w->limits[i]);
+    free(w->limits);
+    free(w->connections);
+    memory_free(w);
+}

@@ -1,0 +1,214 @@
+/* What the files of the worker share. Nothing outside engine/worker includes this.
+ *
+ *   worker.c         life: start, signals, channel, heartbeat, leaving
+ *   worker_boot.c    what the process becomes before it serves: limits, user, priority, CPU
+ *   worker_accept.c  carries out what admission (engine/core/adm.h) decides
+ *   worker_conn.c    carries out what a connection (engine/core/conn.h) decides
+ *   worker_io.c      moves bytes: receives, parses, sends
+ *   worker_memory.c  buffers and flights, held only while a connection needs them */
+#ifndef ENGINE_WORKER_WORKER_IMPL_H
+#define ENGINE_WORKER_WORKER_IMPL_H
+
+#include <ev.h>
+#include <signal.h>
+
+#include "engine/core/adm.h"
+#include "engine/core/conn.h"
+#include "engine/http/access_log.h"
+#include "engine/http/exchange.h"
+#include "engine/worker/worker.h"
+#include "scenarios/history/hist.h"
+
+enum {
+    BUFFER_BYTES = 16384,         /* of an ordinary buffer; longer heads get a larger one */
+    SEND_TURN_BYTES = 512 * 1024, /* one connection sends so much before others have their turn */
+    REQUESTS_PER_TURN = 32,       /* and so many pipelined requests */
+    DISCARD_BYTES = 256 * 1024,   /* rest of an unwanted body that does not cost the connection */
+    SPARE_MAX = 64,               /* buffers and flights kept for the next request */
+    EVENTS_PER_TURN_MAX = 8,
+};
+
+/* A place for bytes: what came and is not used up is bytes[at..len). */
+struct buffer {
+    struct buffer *next; /* in the list of spare ones */
+    uint32_t size, at, len;
+    char bytes[];
+};
+
+/* One request under way: taken when its first byte comes, given back when all of it is over. An
+ * idle connection has none. */
+struct flight {
+    struct flight *next; /* in the list of spare ones */
+    uint32_t base;       /* where its head starts in the connection's buffer */
+    bool parsed;         /* the head is whole: the buffer must stay in place */
+    bool over;           /* answered and logged; what is left is a body nobody wants */
+    bool corked;
+    struct http1_body body;
+    struct conf_str prefix;      /* 100 Continue, as far as it is not sent yet */
+    struct conf_str head, piece; /* of the answer, as far as not sent yet */
+    uint64_t file_left;
+    off_t file_at;
+    struct buffer *out; /* room for pieces of a generated body */
+    struct exchange x;
+};
+
+struct link {
+    struct link *prev, *next;
+};
+
+/* One client connection; all are made at start. An idle one holds nothing else. */
+struct connection {
+    ev_io io;
+    ev_timer timer;
+    struct worker *worker;
+    struct link link; /* in worker.free, idle or deferred; alone otherwise */
+    struct conn conn;
+    struct http_client client;
+    struct buffer *in;     /* NULL: nothing is buffered */
+    struct flight *flight; /* NULL: no request */
+    uint64_t timer_ns;     /* when the timer will come; 0 it is not set */
+    uint64_t hist_id;
+    uint64_t last_nonce;
+    uint8_t events; /* EV_READ | EV_WRITE that conn wants */
+    uint8_t gauge;  /* which of reading, writing, waiting counts it */
+    bool idle_listed;
+    bool deferred;
+    bool nodelay;
+    bool vanishing; /* sabotage.vanish: leaves no trace */
+};
+
+struct listener {
+    ev_io io;
+    struct worker *worker;
+    const struct conf_listen *conf;
+    int fd;
+    uint16_t port;
+};
+
+struct worker {
+    const struct worker_args *args;
+    struct ev_loop *loop;
+    struct adm adm;
+    struct http_site site;
+    struct access_logs logs;
+    char hostname[256];
+    pid_t parent; /* the master */
+    bool orphaned, said_ready, leaving, started;
+    uint64_t fd_limit;
+    int exit_code;
+
+    ev_async signalled;
+    ev_io channel;
+    ev_timer heartbeat, admission, others;
+    ev_check turn;
+
+    struct listener *listeners;
+    struct connection *connections;
+    struct link free, idle, deferred; /* idle: the longest idle first */
+    uint64_t connection_number;
+
+    struct conn_limits **limits; /* [server][location], the server's own level last */
+    struct buffer *spare_buffers;
+    struct flight *spare_flights;
+    unsigned spare_buffer_count, spare_flight_count;
+    char scratch[BUFFER_BYTES]; /* for input that is thrown away */
+};
+
+/* ---- worker.c ----------------------------------------------------------------------------------
+ */
+
+#define WORKER_COUNT(w, counter, n) SCORE_ADD((w)->args->row->counters.counter, n)
+/* Writes a record of this worker into the history. */
+void worker_record(struct worker *w, enum hist_kind kind, const struct hist_record *fields);
+/* Ends the loop; the process will exit with `code`. */
+void worker_leave(struct worker *w, int code);
+
+/* ---- worker_boot.c -----------------------------------------------------------------------------
+ */
+
+/* Limits, working directory, CPU, priority and, last, user. 0, or a negative errno (logged). */
+int worker_boot(const struct worker_args *args);
+
+/* ---- worker_accept.c ---------------------------------------------------------------------------
+ */
+
+/* 0, or a negative errno. */
+int admission_init(struct worker *w);
+void admission_happen(struct worker *w, enum adm_event_kind kind, uint64_t value);
+void admission_free(struct worker *w);
+
+/* ---- worker_conn.c -----------------------------------------------------------------------------
+ */
+
+int connections_init(struct worker *w);
+void connections_free(struct worker *w);
+/* Takes over an accepted socket. */
+void connection_open(struct worker *w, const struct listener *listener, int fd,
+                     const struct sockaddr_storage *peer);
+/* Tells every connection, or `most` of them, the longest idle first. */
+void connections_tell(struct worker *w, enum conn_event_kind kind, uint32_t most);
+
+/* Events of one connection that wait to be decided on; effects add to them. */
+struct turn {
+    struct connection *c;
+    struct conn_event events[EVENTS_PER_TURN_MAX];
+    unsigned first, count;
+    unsigned requests;
+    bool ended; /* the connection is gone */
+};
+void turn_push(struct turn *t, enum conn_event_kind kind, unsigned flags);
+void turn_push_event(struct turn *t, struct conn_event event);
+
+/* ---- worker_io.c -------------------------------------------------------------------------------
+ */
+
+void io_receive(struct turn *t);
+void io_parse(struct turn *t);
+void io_parse_body(struct turn *t);
+void io_execute(struct turn *t);
+void io_respond(struct turn *t, int status);
+void io_continue(struct turn *t);
+/* The connection has decided whether it closes: formats the head and starts to send. */
+void io_begin_answer(struct turn *t);
+void io_send(struct turn *t);
+void io_enter_tunnel(struct turn *t);
+/* The time a request waited for has come. */
+void io_wake(struct turn *t);
+/* Is there input that belongs to the next request? */
+bool io_buffered(const struct connection *c);
+
+/* ---- worker_memory.c ---------------------------------------------------------------------------
+ */
+
+/* NULL: no memory. */
+struct buffer *buffer_take(struct worker *w, size_t size);
+void buffer_give(struct worker *w, struct buffer *buffer);
+struct flight *flight_take(struct worker *w, const struct http_client *client);
+void flight_give(struct worker *w, struct flight *flight);
+void memory_free(struct worker *w);
+
+static inline void link_init(struct link *link)
+{
+    link->prev = link->next = link;
+}
+static inline bool link_alone(const struct link *link)
+{
+    return link->next == link;
+}
+static inline void link_remove(struct link *link)
+{
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+    link_init(link);
+}
+static inline void link_append(struct link *list, struct link *link)
+{
+    link->prev = list->prev;
+    link->next = list;
+    list->prev->next = link;
+    list->prev = link;
+}
+#define CONNECTION_OF(pointer)                                                                     \
+    ((struct connection *)(void *)((char *)(pointer)-offsetof(struct connection, link)))
+
+#endif

@@ -1,0 +1,544 @@
+/* Moves the bytes of one connection: receives, feeds the parser and the body decoder, runs the
+ * exchange, sends. What it finds out becomes an event for engine/core/conn.h; it decides nothing.
+ */
+#include <errno.h>
+#include <netinet/tcp.h>
+
+#include "engine/os/log.h"
+#include "engine/os/sys.h"
+#include "engine/worker/worker_impl.h"
+#include "faultinject/fault.h"
+
+static bool io_make_room(struct connection *c);
+static void io_finish(struct turn *t);
+
+/* A failed call on a connection's socket, as an event. */
+static void io_push_failure(struct turn *t, int err)
+{
+    bool reset = err == -ECONNRESET || err == -EPIPE;
+    turn_push(t, reset ? CONN_EV_RESET : CONN_EV_ERROR, 0);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+/* Input after the last answer only shows that the client is still there: it needs no buffer. */
+static void io_receive_away(struct turn *t)
+{
+    struct connection *c = t->c;
+    ssize_t got = sys_recv(c->client.fd, c->worker->scratch, sizeof c->worker->scratch);
+    if (got > 0)
+        turn_push(t, CONN_EV_BYTES, 0);
+    else if (got == 0)
+        turn_push(t, CONN_EV_END, 0);
+    else if (got == -EAGAIN)
+        turn_push(t, CONN_EV_EMPTY, 0);
+    else
+        io_push_failure(t, (int)got);
+}
+
+static void io_pass_to_tunnel(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct buffer *in = c->in;
+    exchange_input(&c->flight->x, str_make(in->bytes + in->at, in->len - in->at));
+    in->at = in->len; /* the bytes stay in place until the handler has taken them */
+    io_send(t);
+}
+
+void io_receive(struct turn *t)
+{
+    struct connection *c = t->c;
+    if (c->conn.state == CONN_LINGERING) {
+        io_receive_away(t);
+        return;
+    }
+    if (!io_make_room(c)) {
+        log_line(LEVEL_CRIT, "*%llu no memory for a client's input",
+                 (unsigned long long)c->client.number);
+        turn_push(t, CONN_EV_ERROR, 0);
+        return;
+    }
+    bool tunnel = c->conn.state == CONN_TUNNEL;
+    ssize_t got = sys_recv(c->client.fd, c->in->bytes + c->in->len, c->in->size - c->in->len);
+    if (got > 0) {
+        c->in->len += (uint32_t)got;
+        WORKER_COUNT(c->worker, bytes_in, got);
+        turn_push(t, CONN_EV_BYTES, 0);
+        if (tunnel)
+            io_pass_to_tunnel(t);
+    } else if (got == 0) {
+        turn_push(t, CONN_EV_END, 0);
+        if (tunnel) {
+            exchange_input_end(&c->flight->x);
+            io_send(t);
+        }
+    } else if (got == -EAGAIN) {
+        turn_push(t, CONN_EV_EMPTY, 0);
+    } else {
+        io_push_failure(t, (int)got);
+    }
+}
+
+/* The head in the buffer is too long for it: it goes on in one that any head we accept fits in. */
+static bool io_grow(struct connection *c)
+{
+    struct http1_limits limits = c->flight->x.head.limits;
+    struct buffer *larger = buffer_take(c->worker, limits.head_bytes + BUFFER_BYTES);
+    if (larger == NULL)
+        return false;
+    memcpy(larger->bytes, c->in->bytes, c->in->len);
+    larger->at = c->in->at;
+    larger->len = c->in->len;
+    buffer_give(c->worker, c->in);
+    c->in = larger;
+    return true;
+}
+
+/* Makes sure that the buffer exists and has room behind its bytes. While a parsed head stands in
+ * it, only what follows the head may be moved; before that all of it. */
+static bool io_make_room(struct connection *c)
+{
+    struct buffer *in = c->in;
+    if (in == NULL)
+        return (c->in = buffer_take(c->worker, BUFFER_BYTES)) != NULL;
+    struct flight *flight = c->flight;
+    bool parsed = flight != NULL && flight->parsed;
+    if (parsed) {
+        if (in->at == in->len)
+            in->at = in->len = flight->base + flight->x.head.at;
+    } else if (flight != NULL && flight->base > 0 && in->len == in->size) {
+        memmove(in->bytes, in->bytes + flight->base, in->len - flight->base);
+        in->len -= flight->base;
+        in->at = flight->base = 0;
+    } else if (flight == NULL && in->at == in->len) {
+        in->at = in->len = 0;
+    }
+    return in->len < in->size || (!parsed && io_grow(c));
+}
+
+bool io_buffered(const struct connection *c)
+{
+    return c->in != NULL && c->in->at < c->in->len;
+}
+
+/* ---- a request's head ------------------------------------------------------------------------ */
+
+/* Takes a flight for the request whose first bytes are in the buffer. */
+static bool io_begin_request(struct turn *t)
+{
+    struct connection *c = t->c;
+    c->flight = flight_take(c->worker, &c->client);
+    if (c->flight == NULL) {
+        log_line(LEVEL_CRIT, "*%llu no memory for a request", (unsigned long long)c->client.number);
+        turn_push(t, CONN_EV_ERROR, 0);
+        return false;
+    }
+    const struct conf_server *server = c->client.listen->default_server;
+    const struct http1_limits limits = {
+        .line_bytes = (uint32_t)server->large_buffer_size,
+        .head_bytes = (uint32_t)(server->large_buffer_size * server->large_buffer_count),
+    };
+    struct exchange *x = &c->flight->x;
+    http1_init(&x->head, &limits, x->headers, EXCHANGE_HEADERS_MAX);
+    c->flight->base = c->in->at;
+    t->requests++;
+    return true;
+}
+
+void io_parse(struct turn *t)
+{
+    struct connection *c = t->c;
+    if (c->flight == NULL && !io_begin_request(t))
+        return;
+    struct flight *flight = c->flight;
+    struct http1 *head = &flight->x.head;
+    enum http1_result result =
+        http1_feed(head, c->in->bytes + flight->base, c->in->len - flight->base);
+    if (result == HTTP1_MORE) {
+        turn_push(t, CONN_EV_HEAD_MORE, 0);
+        return;
+    }
+    flight->parsed = true;
+    c->in->at = flight->base + head->at;
+    c->client.requests++;
+    if (result == HTTP1_BAD) {
+        log_line(LEVEL_INFO, "*%llu client sent an invalid request: %s",
+                 (unsigned long long)c->client.number, http1_reason(head->reason));
+        turn_push_event(t, (struct conn_event){.kind = CONN_EV_HEAD_BAD,
+                                               .status = (uint16_t)http1_status(head->reason)});
+        return;
+    }
+    http1_body_begin(&flight->body, head);
+    unsigned flags = 0;
+    flags |= head->flags & HTTP1_KEEP_ALIVE ? CONN_KEEP_ALIVE : 0;
+    flags |= head->flags & HTTP1_EXPECT_CONTINUE ? CONN_EXPECTS : 0;
+    flags |= http1_body_done(&flight->body) ? 0 : CONN_HAS_BODY;
+    turn_push(t, CONN_EV_HEAD_DONE, flags);
+}
+
+/* ---- executing it ---------------------------------------------------------------------------- */
+
+static void io_push_response(struct turn *t)
+{
+    struct connection *c = t->c;
+    const struct answer *answer = &c->flight->x.answer;
+    if (answer->silent) {
+        turn_push(t, CONN_EV_ABANDONED, 0);
+        return;
+    }
+    unsigned flags = 0;
+    flags |= exchange_must_close(&c->flight->x) ? CONN_MUST_CLOSE : 0;
+    flags |= answer->upgraded ? CONN_UPGRADED : 0;
+    flags |= io_buffered(c) ? CONN_BUFFERED : 0;
+    turn_push_event(t, (struct conn_event){.kind = CONN_EV_RESPONSE,
+                                           .flags = (uint8_t)flags,
+                                           .left = http1_body_left(&c->flight->body)});
+}
+
+static void io_record_request(struct connection *c)
+{
+    c->last_nonce = c->flight->x.nonce;
+    worker_record(c->worker, HIST_ENGINE_REQUEST,
+                  &(struct hist_record){.conn = c->hist_id, .req = c->last_nonce});
+}
+
+enum decoded { DECODED_MORE, DECODED_DONE, DECODED_BAD };
+
+/* Runs what is buffered of the body through the decoder. */
+static enum decoded io_decode(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct flight *flight = c->flight;
+    struct buffer *in = c->in;
+    while (in != NULL && !http1_body_done(&flight->body)) {
+        struct http1_piece piece;
+        enum http1_result result =
+            http1_body_feed(&flight->body, in->bytes + in->at, in->len - in->at, &piece);
+        in->at += (uint32_t)piece.used;
+        if (!flight->over && piece.len > 0)
+            exchange_body(&flight->x, str_make(piece.data, piece.len));
+        if (result == HTTP1_BAD) {
+            turn_push_event(
+                t, (struct conn_event){.kind = CONN_EV_BODY_BAD,
+                                       .status = (uint16_t)http1_status(flight->body.reason)});
+            return DECODED_BAD;
+        }
+        if (result == HTTP1_MORE && in->at == in->len)
+            return DECODED_MORE;
+    }
+    return http1_body_done(&flight->body) ? DECODED_DONE : DECODED_MORE;
+}
+
+static void io_push_body_done(struct turn *t)
+{
+    turn_push(t, CONN_EV_BODY_DONE, io_buffered(t->c) ? CONN_BUFFERED : 0);
+}
+
+void io_execute(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct worker *w = c->worker;
+    struct flight *flight = c->flight;
+    struct exchange *x = &flight->x;
+    if (fault_sabotage(FAULT_sabotage_vanish)) {
+        c->vanishing = true;
+        turn_push(t, CONN_EV_ABANDONED, 0);
+        return;
+    }
+    int refused = fault_step(FAULT_worker_request);
+    if (refused != 0)
+        exchange_refuse(x, c->in->bytes + flight->base, 500);
+    else
+        exchange_execute(x, c->in->bytes + flight->base);
+    WORKER_COUNT(w, requests, 1);
+    fault_step(FAULT_shm_update); /* between two numbers that belong together */
+    io_record_request(c);
+    if (fault_sabotage(FAULT_sabotage_execute_twice))
+        io_record_request(c);
+    conn_use(&c->conn, &w->limits[x->server->index][exchange_location_index(x)]);
+    if (!exchange_answered(x)) {
+        if (exchange_wants_body(x) && !http1_body_done(&flight->body))
+            turn_push(t, CONN_EV_BODY_WANTED, 0);
+        return;
+    }
+    if (!http1_body_done(&flight->body)) {
+        enum decoded decoded = io_decode(t);
+        if (decoded == DECODED_BAD)
+            return; /* the connection answers 400 instead */
+        if (decoded == DECODED_DONE)
+            io_push_body_done(t);
+    }
+    io_push_response(t);
+}
+
+void io_parse_body(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct flight *flight = c->flight;
+    bool had_answered = flight->over || exchange_answered(&flight->x);
+    enum decoded decoded = io_decode(t);
+    if (decoded == DECODED_BAD)
+        return;
+    if (decoded == DECODED_DONE) {
+        io_push_body_done(t);
+        if (!had_answered)
+            exchange_body_end(&flight->x);
+        if (flight->over) { /* it stayed only for the decoder */
+            flight_give(c->worker, flight);
+            c->flight = NULL;
+            return;
+        }
+    }
+    if (!had_answered && exchange_answered(&flight->x))
+        io_push_response(t);
+}
+
+void io_respond(struct turn *t, int status)
+{
+    struct connection *c = t->c;
+    if (c->flight == NULL && !io_begin_request(t))
+        return;
+    exchange_refuse(&c->flight->x, c->in->bytes + c->flight->base, status);
+    io_push_response(t);
+}
+
+void io_continue(struct turn *t)
+{
+    t->c->flight->prefix = STR("HTTP/1.1 100 Continue\r\n\r\n");
+    io_send(t);
+}
+
+void io_wake(struct turn *t)
+{
+    struct exchange *x = &t->c->flight->x;
+    if (exchange_answered(x)) {
+        x->wake_ns = 0;
+        io_send(t);
+        return;
+    }
+    exchange_wake(x);
+    if (exchange_answered(x))
+        io_push_response(t);
+}
+
+/* ---- answering ------------------------------------------------------------------------------- */
+
+/* Nagle's algorithm has nothing to gain where answers leave in one piece, and costs a kept
+ * connection its latency. */
+static void io_set_nodelay(struct connection *c)
+{
+    if (c->nodelay || !c->flight->x.location->tcp_nodelay ||
+        c->client.peer.plain.sa_family == AF_UNIX)
+        return;
+    sys_setsockopt_int(c->client.fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    c->nodelay = true;
+}
+
+static void io_set_cork(struct connection *c, bool on)
+{
+    if (c->flight->corked == on || c->client.peer.plain.sa_family == AF_UNIX)
+        return;
+    sys_setsockopt_int(c->client.fd, IPPROTO_TCP, TCP_CORK, on);
+    c->flight->corked = on;
+}
+
+static enum pull io_pull(struct connection *c)
+{
+    struct flight *flight = c->flight;
+    if (flight->out == NULL)
+        flight->out = buffer_take(c->worker, BUFFER_BYTES);
+    if (flight->out == NULL)
+        return PULL_BROKEN;
+    return exchange_pull(&flight->x, flight->out->bytes, flight->out->size, &flight->piece);
+}
+
+void io_begin_answer(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct flight *flight = c->flight;
+    struct exchange *x = &flight->x;
+    bool closes = conn_closes(&c->conn);
+    fault_step(FAULT_worker_response);
+    flight->head = exchange_head(x, closes);
+    if (flight->head.at == NULL) {
+        log_line(LEVEL_CRIT, "*%llu no memory for an answer's head",
+                 (unsigned long long)c->client.number);
+        turn_push(t, CONN_EV_ABANDONED, 0);
+        return;
+    }
+    const struct answer *answer = &x->answer;
+    if (answer->body == BODY_MEMORY)
+        flight->piece = answer->memory;
+    if (answer->body == BODY_FILE) {
+        flight->file_left = answer->length;
+        flight->file_at = (off_t)answer->file_offset;
+        if (x->location->tcp_nopush)
+            io_set_cork(c, true);
+    }
+    if (!closes)
+        io_set_nodelay(c);
+    if (answer->body == BODY_PULL && !answer->upgraded)
+        io_pull(c); /* so that the first piece travels with the head */
+    io_send(t);
+}
+
+/* Takes `sent` bytes off the front of a text; what is left of `sent`. */
+static size_t io_shift(struct conf_str *text, size_t sent)
+{
+    size_t part = sent < text->len ? sent : text->len;
+    *text = str_make(text->at + part, text->len - part);
+    return sent - part;
+}
+
+static void io_count_sent(struct connection *c, size_t sent, bool body)
+{
+    struct exchange *x = &c->flight->x;
+    x->bytes_sent += sent;
+    if (body)
+        x->body_sent += sent;
+    WORKER_COUNT(c->worker, bytes_out, sent);
+}
+
+/* Sends prefix, head and piece in one call. Bytes sent, 0 where there is nothing, or -errno. */
+static ssize_t io_send_texts(struct connection *c)
+{
+    struct flight *flight = c->flight;
+    struct conf_str *const texts[] = {&flight->prefix, &flight->head, &flight->piece};
+    struct iovec iov[3];
+    int count = 0;
+    for (int i = 0; i < 3; i++)
+        if (texts[i]->len > 0)
+            iov[count++] = (struct iovec){(void *)texts[i]->at, texts[i]->len};
+    if (count == 0)
+        return 0;
+    ssize_t sent = count == 1 ? sys_send(c->client.fd, iov[0].iov_base, iov[0].iov_len)
+                              : sys_writev_socket(c->client.fd, iov, count);
+    if (sent <= 0)
+        return sent < 0 ? sent : -EAGAIN;
+    size_t left = io_shift(&flight->prefix, (size_t)sent);
+    size_t body = io_shift(&flight->head, left);
+    io_shift(&flight->piece, body);
+    io_count_sent(c, (size_t)sent - body, false);
+    io_count_sent(c, body, true);
+    return sent;
+}
+
+static ssize_t io_send_file(struct connection *c, size_t most)
+{
+    struct flight *flight = c->flight;
+    size_t len = flight->file_left < most ? (size_t)flight->file_left : most;
+    ssize_t sent = sys_sendfile(c->client.fd, flight->x.answer.file_fd, &flight->file_at, len);
+    if (sent == 0)
+        return -EIO; /* the file is shorter than the length we announced */
+    if (sent > 0) {
+        flight->file_left -= (uint64_t)sent;
+        io_count_sent(c, (size_t)sent, true);
+    }
+    return sent;
+}
+
+static bool io_texts_wait(const struct flight *flight)
+{
+    return flight->prefix.len > 0 || flight->head.len > 0 || flight->piece.len > 0;
+}
+
+/* Has the answer more to send? Gets the next piece of a generated body. */
+static enum pull io_next_piece(struct connection *c)
+{
+    struct flight *flight = c->flight;
+    struct exchange *x = &flight->x;
+    if (io_texts_wait(flight) || flight->file_left > 0)
+        return PULL_DATA;
+    if (!exchange_answered(x) || c->conn.state == CONN_EXECUTING || c->conn.state == CONN_BODY)
+        return PULL_WAIT; /* only a 100 Continue was to be sent */
+    if (x->answer.body != BODY_PULL)
+        return PULL_END;
+    if (x->answer.upgraded && c->conn.state == CONN_WRITING)
+        return PULL_END; /* the 101 itself; the tunnel follows */
+    return io_pull(c);
+}
+
+void io_send(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct flight *flight = c->flight;
+    size_t allowance = SEND_TURN_BYTES;
+    bool progress = false;
+    for (;;) {
+        enum pull next = io_next_piece(c);
+        if (next == PULL_END) {
+            io_finish(t);
+            return;
+        }
+        if (next == PULL_WAIT) {
+            turn_push(t, CONN_EV_FLUSHED, 0);
+            return;
+        }
+        if (next == PULL_BROKEN) {
+            turn_push(t, CONN_EV_ABANDONED, 0);
+            return;
+        }
+        ssize_t sent = io_texts_wait(flight) ? io_send_texts(c) : io_send_file(c, allowance);
+        if (sent < 0 && sent != -EAGAIN) {
+            io_push_failure(t, (int)sent);
+            return;
+        }
+        if (sent > 0) {
+            progress = true;
+            allowance -= (size_t)sent < allowance ? (size_t)sent : allowance;
+        }
+        /* Out of room, or out of its share of this turn: writability calls it back. */
+        if (sent == -EAGAIN || allowance == 0) {
+            turn_push(t, CONN_EV_BLOCKED, progress ? CONN_PROGRESS : 0);
+            return;
+        }
+    }
+}
+
+static void io_count_status(struct worker *w, int status)
+{
+    if (status < 300)
+        WORKER_COUNT(w, status_2xx, 1);
+    else if (status < 400)
+        WORKER_COUNT(w, status_3xx, 1);
+    else if (status < 500)
+        WORKER_COUNT(w, status_4xx, 1);
+    else
+        WORKER_COUNT(w, status_5xx, 1);
+}
+
+/* The last byte of an answer was given to the kernel. */
+static void io_finish(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct flight *flight = c->flight;
+    struct exchange *x = &flight->x;
+    bool tunnel = c->conn.state == CONN_TUNNEL;
+    if (!tunnel) {
+        io_count_status(c->worker, x->answer.status);
+        worker_record(c->worker, HIST_ENGINE_RESPONSE,
+                      &(struct hist_record){.conn = c->hist_id,
+                                            .req = x->nonce,
+                                            .a = (uint64_t)x->answer.status,
+                                            .b = x->body_sent,
+                                            .c = conn_closes(&c->conn)});
+    }
+    bool opens_tunnel = x->answer.upgraded && !tunnel;
+    if (!opens_tunnel) {
+        io_set_cork(c, false);
+        exchange_end(x);
+        flight->over = true;
+        if (http1_body_done(&flight->body)) {
+            flight_give(c->worker, flight);
+            c->flight = NULL;
+        }
+    }
+    turn_push(t, CONN_EV_ANSWERED, io_buffered(c) ? CONN_BUFFERED : 0);
+    c->client.pipelined = io_buffered(c);
+}
+
+void io_enter_tunnel(struct turn *t)
+{
+    io_set_nodelay(t->c);
+    io_pass_to_tunnel(t);
+}

@@ -167,8 +167,8 @@ static void refuse_head(const struct step *s)
 
 static void read_body(const struct step *s)
 {
-    if (!has(s, BODY_LEFT))
-        return; /* there is none, or it has come already */
+    if (!has(s, BODY_LEFT) || has(s, RESPONDING))
+        return; /* there is none, it has come already, or its request is given up */
     bool expects = has(s, EXPECTS);
     clear(s, HELD | EXPECTS | UNREAD);
     change(s, CONN_BODY, after(s, s->c->limits->body_timeout_ns));

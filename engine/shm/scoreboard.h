@@ -1,7 +1,8 @@
-/* The scoreboard: what the master and its workers show each other and the status page, in one
- * shared anonymous mapping that the master makes before the first worker. No locks: every field has
- * one writer and is read with relaxed atomics, so that a process killed at any instruction leaves it
- * usable; totals of workers that are gone are added to `retired` by the master when it reaps. */
+/* The scoreboard: what the master and its workers show each other, the status page and
+ * `mw-engine -s reload --wait`, in one shared mapping that the master makes before the first
+ * worker. No locks: every field has one writer and is read with relaxed atomics, so that a process
+ * killed at any instruction leaves it usable; totals of workers that are gone are added to
+ * `retired` by the master when it reaps. */
 #ifndef ENGINE_SHM_SCOREBOARD_H
 #define ENGINE_SHM_SCOREBOARD_H
 
@@ -28,7 +29,11 @@
     C(accept_pauses, "accept_pauses", 0, "times accepting was paused")                             \
     C(shed, "shed", 0, "connections turned away at a limit")
 
-enum { SCORE_SLOTS_MAX = 256 }; /* rows; old and new generation each take rows during a reload */
+enum {
+    SCORE_SLOTS_MAX = 256, /* rows; old and new generation each take rows during a reload */
+    SCORE_REPORTS = 16,
+    SCORE_VERSION = 1,
+};
 
 struct score_counters {
 #define C(symbol, name, gauge, meaning) uint64_t symbol;
@@ -36,7 +41,8 @@ struct score_counters {
 #undef C
 };
 
-/* One worker process. Rows are given out by the master; a row is reused after its worker is reaped. */
+/* One worker process. Rows are given out by the master; a row is reused after its worker is reaped.
+ */
 struct score_row {
     /* written by the master */
     uint32_t state; /* enum score_state */
@@ -52,20 +58,29 @@ struct score_row {
 
 enum score_state { SCORE_FREE, SCORE_STARTING, SCORE_READY, SCORE_DRAINING, SCORE_KILLED };
 
+/* The outcome of one reload. */
+struct score_report {
+    uint32_t generation; /* that it tried */
+    uint32_t outcome;    /* enum hist_report */
+    char text[256];
+};
+
 struct scoreboard {
+    uint32_t version; /* SCORE_VERSION, for readers in other processes */
+    int32_t fd;       /* the master's, of this memory */
     /* written by the master */
     int32_t master_pid;
-    uint32_t generation;     /* current */
-    uint32_t workers;        /* configured */
+    uint32_t generation; /* current */
+    uint32_t workers;    /* configured */
     uint64_t started_ns;
+    uint32_t generation_tried; /* the highest that a reload has begun to load */
     uint64_t reloads_asked, reloads_ok, reloads_refused, reloads_undone;
-    uint32_t last_report;    /* enum hist_report of the last reload */
-    uint32_t last_report_generation;
-    uint64_t last_report_seq; /* grows with each report: `-s reload --wait` */
-    char last_report_text[256];
+    uint64_t report_count;                      /* grows after the report is written */
+    struct score_report reports[SCORE_REPORTS]; /* the last ones; report k at k % SCORE_REPORTS */
     uint64_t respawns, crashes, watchdog_aborts, spawn_failures;
     uint64_t breaker_until_ns; /* respawning is slowed until; 0 no */
-    uint32_t upgrade_state;
+    uint32_t upgrade_state;    /* enum hist_upgrade + 1 of the last step, 0 none */
+    uint32_t retiring;         /* odd while the master moves a row's totals to `retired` */
     struct score_counters retired;
     struct score_row rows[SCORE_SLOTS_MAX];
 };
@@ -76,6 +91,15 @@ void scoreboard_free(struct scoreboard *board);
 /* Takes a free row (master). -1: none is free. */
 int scoreboard_take(struct scoreboard *board, pid_t pid, int slot, uint32_t generation,
                     uint64_t now_ns);
+/* Writes down how a reload ended (master). */
+void scoreboard_report(struct scoreboard *board, uint32_t generation, uint32_t outcome,
+                       const char *text);
+/* Finds the first report that is kept about a generation above `after`. */
+bool scoreboard_find_report(const struct scoreboard *board, uint32_t after,
+                            struct score_report *out);
+/* Another process's scoreboard, read-only. NULL and *err as memfd_find() says. */
+const struct scoreboard *scoreboard_attach(pid_t master, int *err);
+void scoreboard_detach(const struct scoreboard *board);
 /* Adds a dead worker's totals to `retired` and frees its row (master). */
 void scoreboard_retire(struct scoreboard *board, int row);
 /* Sum over live rows and retired. */

@@ -26,11 +26,11 @@ AROUND_SHOWN = 6
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """80 columns at least where nobody looks; plain where it is not a terminal or NO_COLOR."""
+    """As wide as the terminal, or 80 columns; plain where it is none, or with NO_COLOR."""
     out = file or sys.stdout
     plain = not out.isatty() or bool(os.environ.get("NO_COLOR"))
-    return Console(file=out, width=None if out.isatty() else max(WIDTH, 100 if plain else WIDTH),
-                   no_color=plain, highlight=False, soft_wrap=False)
+    return Console(file=out, width=None if out.isatty() else WIDTH, no_color=plain,
+                   highlight=False, soft_wrap=False)
 
 
 def story_line(result: StoryResult) -> Text:
@@ -52,9 +52,9 @@ def story_line(result: StoryResult) -> Text:
 
 def verdict_table(totals: list[Total]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("guarantee", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("guarantee", no_wrap=True, min_width=29)
+    table.add_column("verdict", no_wrap=True, min_width=8)
+    table.add_column("n", justify="right", no_wrap=True, min_width=2)
     table.add_column("what was seen", overflow="ellipsis", no_wrap=True)
     for total in totals:
         word = total.verdict
@@ -67,34 +67,39 @@ def verdict_table(totals: list[Total]) -> Table:
     return table
 
 
+def say(out: Console, text: str, style: str = "") -> None:
+    """A line of evidence; wrapped only where somebody looks at it on a terminal."""
+    out.print(Text(text, style), soft_wrap=not out.is_terminal)
+
+
 def print_evidence(out: Console, result: StoryResult, target: Target) -> None:
     """Why a story does not simply hold: violations with their records, steps that failed."""
     broken = [item for item in result.guarantees if item.verdict == VIOLATED]
     if not broken and not result.trouble and not result.error:
         return
     out.print()
-    out.print(Text(f"{result.name} on {result.target}", "bold"))
+    say(out, f"{result.name} on {result.target}", "bold")
     if result.error:
-        out.print(Text(f"  harness: {result.error}", "magenta"))
+        say(out, f"  harness: {result.error}", "magenta")
     for item in broken:
         _print_violation(out, item, target)
     for text in result.trouble:
-        out.print(Text(f"  {text}", "yellow"))
-    out.print(Text(f"  run: {_short(Path(result.folder))}", "dim"))
+        say(out, f"  {text}", "yellow")
+    say(out, f"  run: {_short(Path(result.folder))}", "dim")
 
 
 def _print_violation(out: Console, item: Verdict, target: Target) -> None:
     promise = target.promise(item.id)
     source = f": {promise.source}" if promise.source else ""
-    out.print(Text(f"  {item.id}: violated {item.violated} times in {item.checked} "
-                   f"({promise.kind}{source})", "red"))
+    say(out, f"  {item.id}: violated {item.violated} times in {item.checked} "
+             f"({promise.kind}{source})", "red")
     for piece in item.evidence[:EVIDENCE_SHOWN]:
-        out.print(Text(f"    {piece['text']}"))
+        say(out, f"    {piece['text']}")
         for label, line in (("saw", piece.get("culprit")), ("because", piece.get("cause"))):
             if line:
-                out.print(Text(f"      {label:8}{line}", "dim"))
+                say(out, f"      {label:8}{line}", "dim")
         for line in (piece.get("around") or [])[:AROUND_SHOWN]:
-            out.print(Text(f"              {line}", "dim"))
+            say(out, f"              {line}", "dim")
 
 
 def _short(path: Path) -> str:
@@ -161,7 +166,7 @@ def write_junit(path: str, target: Target, results: list[StoryResult],
             if item.verdict == VIOLATED and (promised or strict):
                 failures += 1
                 failure = ElementTree.SubElement(case, "failure", message=_first(item))
-                failure.text = "\n".join(_evidence_lines(item))
+                failure.text = "\n".join(evidence_lines(item))
             elif item.verdict != HOLDS:
                 skipped += 1
                 why = _first(item) if item.verdict == VIOLATED else item.strength
@@ -180,7 +185,7 @@ def _first(item: Verdict) -> str:
     return item.evidence[0]["text"] if item.evidence else item.strength
 
 
-def _evidence_lines(item: Verdict) -> list[str]:
+def evidence_lines(item: Verdict) -> list[str]:
     lines = []
     for piece in item.evidence:
         lines.append(piece["text"])

@@ -104,6 +104,7 @@ class Server:
         workers = workers or self.configuration.workers
         text = self.template.render(number=number, workers=workers, port=self.port.number,
                                     run=self.folder, server=self.wishes,
+                                    is_root=os.geteuid() == 0,
                                     bad=BAD_LINES[bad] if bad else "")
         fresh = self.config_path.with_suffix(".new")
         fresh.write_text(text, encoding="utf-8")

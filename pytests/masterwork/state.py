@@ -12,6 +12,8 @@ from typing import Any
 from masterwork.conditions import OF_POPULATION
 from masterwork.tree import is_alive
 
+LINE_SHOWN = 160
+
 
 @dataclass
 class Reports:
@@ -131,7 +133,7 @@ class State:
             lines.append(f"{row['name']}: {row['requests']} requests ({outcomes or 'none ended'}), "
                          f"{row['outstanding']} under way, {row['established']} established, "
                          f"newest configuration {row['newest_gen']}")
-        lines += [f"error log: {line}" for line in self.tail()]
+        lines += [f"error log: {line[:LINE_SHOWN]}" for line in self.tail()]
         return lines
 
     def tail(self, count: int = 5) -> list[str]:

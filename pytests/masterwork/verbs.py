@@ -139,12 +139,19 @@ class Context:
 Reader = Callable[[Table, Context, dict], Step]
 
 
-def signal_number(table: Table, key: str, name: str) -> int:
+def signal_number_of(name: str) -> int:
+    """HUP -> 1; raises ValueError."""
     try:
         return int(signals.Signals[f"SIG{name}"])
     except KeyError:
-        raise table.error(key, f"{name!r} is not a signal: HUP, KILL, STOP, ... is expected"
-                          ) from None
+        raise ValueError(f"{name!r} is not a signal: HUP, KILL, STOP, ... is expected") from None
+
+
+def signal_number(table: Table, key: str, name: str) -> int:
+    try:
+        return signal_number_of(name)
+    except ValueError as error:
+        raise table.error(key, str(error)) from None
 
 
 def _wait(table: Table, context: Context, base: dict) -> Step:

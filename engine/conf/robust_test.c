@@ -206,6 +206,17 @@ static const char *search_list(const struct conf_server *server, const char *uri
     return "none";
 }
 
+/* Each path stands in the list once (and once more with `=`), so that any order of search will do.
+ */
+static void check_unique(const struct conf_server *server)
+{
+    for (size_t i = 1; i < server->location_count; i++) {
+        const struct conf_location *one = &server->locations[i - 1], *two = one + 1;
+        bool both = (one->match == LOCATION_EXACT) == (two->match == LOCATION_EXACT);
+        assert_false(both && strcmp(one->path.at, two->path.at) == 0);
+    }
+}
+
 /* A path of 'a' and 'b', so short that paths often are beginnings of each other. */
 static void random_path(char *out, const char *begin, size_t more)
 {
@@ -265,6 +276,7 @@ static void one_list_chooses_as_the_tree_does(void **state)
         random_tree();
         write_level(text, sizeof text, -1);
         const struct conf *conf = fixture_load(fixture_server(text));
+        check_unique(&conf->servers[0]);
         for (int i = 0; i < 40; i++) {
             random_path(uri, "/", 6);
             const char *expected = search_tree(uri);

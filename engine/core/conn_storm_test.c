@@ -10,7 +10,7 @@ struct world {
     struct rig r;
     bool reading, writing, alive, said_close, said_keep, closed_by_us;
     bool body_left; /* as the body decoder would know */
-    uint64_t lives, served;
+    uint64_t lives, served, recvs;
 };
 
 static uint64_t seed;
@@ -99,6 +99,7 @@ static bool follow(struct world *w, const struct conn_effect *effect, struct con
         w->writing = !w->writing;
         return false;
     case CONN_DO_RECV:
+        w->recvs++;
         *next = received();
         return true;
     case CONN_DO_PARSE:
@@ -174,12 +175,16 @@ static void handler_moves(struct world *w)
         assert_false(w->closed_by_us); /* the client or a later event may end it, not we */
 }
 
+/* Readiness is level-triggered: who neither reads nor stops watching would spin. */
 static void client_moves(struct world *w)
 {
-    if (w->reading && draw(2))
+    if (w->reading && draw(2)) {
+        uint64_t recvs = w->recvs;
         tell(w, (struct conn_event){.kind = CONN_EV_READABLE});
-    else if (w->writing)
+        assert_true(w->recvs > recvs || !w->reading);
+    } else if (w->writing) {
         tell(w, (struct conn_event){.kind = CONN_EV_WRITABLE});
+    }
 }
 
 static void time_passes(struct world *w)

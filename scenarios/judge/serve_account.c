@@ -178,11 +178,14 @@ static void take_state(struct accounted *a, const struct world *w, const struct 
         a->listener_gone_ns = r->t_ns;
         break;
     case HIST_ENGINE_ACCEPT_PAUSE:
+        if (r->b == HIST_PAUSE_DRAIN)
+            break; /* it never resumes, and others accept */
         a->pauses += r->a == 1 ? 1 : a->pauses > 0 ? (uint64_t)-1 : 0;
         a->paused_ns = r->t_ns;
         break;
     case HIST_WATCH_EXIT:
     case HIST_ENGINE_WORKER_EXIT:
+        a->pauses = 0; /* it may have been the one; the next pause is told */
         if (w->live_workers == 0)
             a->no_worker_ns = r->t_ns;
         break;

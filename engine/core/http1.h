@@ -70,8 +70,14 @@ const char *http1_reason(enum http1_reason reason); /* the word */
 /* Methods the engine knows by number. M(SYMBOL, "text"); anything else is HTTP1_OTHER. */
 #define HTTP1_METHODS(M)                                                                           \
     M(GET, "GET")                                                                                  \
-    M(HEAD, "HEAD") M(POST, "POST") M(PUT, "PUT") M(DELETE, "DELETE") M(OPTIONS, "OPTIONS")        \
-        M(PATCH, "PATCH") M(TRACE, "TRACE") M(CONNECT, "CONNECT")
+    M(HEAD, "HEAD")                                                                                \
+    M(POST, "POST")                                                                                \
+    M(PUT, "PUT")                                                                                  \
+    M(DELETE, "DELETE")                                                                            \
+    M(OPTIONS, "OPTIONS")                                                                          \
+    M(PATCH, "PATCH")                                                                              \
+    M(TRACE, "TRACE")                                                                              \
+    M(CONNECT, "CONNECT")
 
 enum http1_method {
     HTTP1_OTHER,

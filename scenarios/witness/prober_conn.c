@@ -166,6 +166,15 @@ ssize_t prober_conn_write(struct prober_conn *c, const char *head, size_t head_l
     return sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
 }
 
+bool prober_conn_lives(struct prober_conn *c)
+{
+    char byte;
+    if (recv(c->io.fd, &byte, 1, MSG_PEEK) < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    prober_exchange_receive(c);
+    return false;
+}
+
 void prober_conn_close(struct prober_conn *c, enum hist_close reason)
 {
     struct prober *p = c->pop->prober;
@@ -206,9 +215,11 @@ void prober_conn_expire(struct prober_conn *c)
 void prober_conn_stop(struct prober_conn *c)
 {
     enum hist_population kind = c->pop->spec.kind;
-    if (c->state == CONN_IDLE)
-        prober_conn_close(c, HIST_CLOSE_CLIENT);
-    else if (c->state == CONN_LINGER)
+    if (c->state == CONN_IDLE) {
+        /* What the server did before is told as the server's doing. */
+        if (prober_conn_lives(c))
+            prober_conn_close(c, HIST_CLOSE_CLIENT);
+    } else if (c->state == CONN_LINGER)
         return;
     else if (kind == HIST_STREAM || (kind == HIST_HELD && !c->pop->released))
         prober_conn_abandon(c);
@@ -356,8 +367,6 @@ static void shake_hands(struct prober_conn *c)
     } else if (rc == 1) {
         prober_exchange_start(c);
     } else {
-        bool reset = errno == ECONNRESET || errno == EPIPE;
-        prober_exchange_end(c, reset ? HIST_RESET_BEFORE : HIST_EOF_BEFORE, HIST_EOF_BEFORE);
-        prober_conn_close(c, reset ? HIST_CLOSE_RESET_LOST : HIST_CLOSE_LOST);
+        prober_exchange_lost(c, errno);
     }
 }

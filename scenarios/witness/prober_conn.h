@@ -15,6 +15,9 @@ void prober_conn_watch(struct prober_conn *c, int events);
 ssize_t prober_conn_read(struct prober_conn *c, char *data, size_t len);
 ssize_t prober_conn_write(struct prober_conn *c, const char *head, size_t head_len,
                           const char *body, size_t body_len);
+/* Looks at a connection without requests just before it is used or closed. If the server has closed
+ * it, or has said anything, that is taken note of, and the connection is not to be used. */
+bool prober_conn_lives(struct prober_conn *c);
 /* Records the close. The structure lives until the loop's turn ends, with state CONN_CLOSED. */
 void prober_conn_close(struct prober_conn *c, enum hist_close reason);
 /* Ends what is outstanding and closes. */

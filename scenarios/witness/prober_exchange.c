@@ -18,7 +18,7 @@ static void begin_answer(struct prober_conn *c);
 static void take(struct prober_conn *c, const char *data, size_t len);
 static void take_unasked(struct prober_conn *c, const char *data, size_t len);
 static void answered(struct prober_conn *c, bool extra, bool at_eof);
-static void gone(struct prober_conn *c, bool reset);
+static void wrong(struct prober_conn *c);
 static void settle(struct prober_conn *c, bool extra, bool at_eof);
 
 void prober_exchange_prepare(struct prober_conn *c, uint64_t due_ns)
@@ -127,12 +127,11 @@ void prober_exchange_receive(struct prober_conn *c)
             else if (c->state == CONN_IDLE)
                 take_unasked(c, p->buffer, (size_t)n);
         } else if (n == 0) {
-            /* A send may have used up the reset; what is left of it looks like an end. */
-            gone(c, c->send_error == ECONNRESET);
+            prober_exchange_lost(c, 0);
         } else if (errno == EAGAIN || errno == EINTR) {
             return;
         } else {
-            gone(c, true);
+            prober_exchange_lost(c, errno);
         }
     } while (c->tls != NULL && c->state != CONN_CLOSED);
 }
@@ -145,6 +144,31 @@ void prober_exchange_end(struct prober_conn *c, enum hist_outcome current, enum 
         c->first++;
         c->count--;
     }
+}
+
+void prober_exchange_lost(struct prober_conn *c, int error)
+{
+    /* A send may have used up the reset; what is left of it looks like an end. */
+    bool reset = error != 0 || c->send_error == ECONNRESET;
+    if (c->state == CONN_IDLE || c->state == CONN_LINGER) {
+        bool told = c->announced || (c->state == CONN_LINGER && c->pop->kind->says_close);
+        prober_conn_close(c, reset  ? HIST_CLOSE_RESET
+                             : told ? HIST_CLOSE_ANNOUNCED
+                                    : HIST_CLOSE_SILENT);
+        return;
+    }
+    if (error == EPROTO) {
+        wrong(c);
+        return;
+    }
+    if (!reset && !c->tunnel && c->head_told && prober_response_ends_at_eof(&c->response)) {
+        answered(c, false, true);
+        return;
+    }
+    enum hist_outcome before = reset ? HIST_RESET_BEFORE : HIST_EOF_BEFORE;
+    enum hist_outcome within = reset ? HIST_RESET_MID : HIST_TRUNCATED;
+    prober_exchange_end(c, c->first_byte_ns != 0 ? within : before, before);
+    prober_conn_close(c, reset ? HIST_CLOSE_RESET_LOST : HIST_CLOSE_LOST);
 }
 
 size_t prober_exchange_head_max(const struct prober_spec *spec)
@@ -181,6 +205,20 @@ static void begin_answer(struct prober_conn *c)
     c->check.uploaded = spec->body_bytes;
 }
 
+/* Whether the status is the one that was hoped for. */
+static bool is_expected(const struct prober_conn *c)
+{
+    uint64_t expect = c->pop->spec.expect;
+    return expect != 0 ? c->response.status == expect : c->response.status < 500;
+}
+
+/* What came is no answer, or not this request's; there is no telling what else would come. */
+static void wrong(struct prober_conn *c)
+{
+    prober_exchange_end(c, HIST_WRONG_BODY, HIST_ABANDONED);
+    prober_conn_close(c, HIST_CLOSE_CLIENT);
+}
+
 static void take(struct prober_conn *c, const char *data, size_t len)
 {
     if (c->deadline_ns != 0 && c->pop->kind->standing)
@@ -201,13 +239,16 @@ static void take(struct prober_conn *c, const char *data, size_t len)
             return;
         case RESPONSE_HEAD:
             prober_record_first_byte(c, &c->requests[c->first]);
+            if (!is_expected(c))
+                c->check.kind = CHECK_FRAMING;
             break;
         case RESPONSE_BODY:
             prober_check_feed(&c->check, c->response.body, c->response.body_len);
+            if (c->check.wrong)
+                wrong(c);
             break;
         case RESPONSE_BAD:
-            prober_exchange_end(c, HIST_WRONG_BODY, HIST_ABANDONED);
-            prober_conn_close(c, HIST_CLOSE_CLIENT);
+            wrong(c);
             return;
         case RESPONSE_DONE:
             if (c->response.status == 101 && c->pop->kind->upgrades)
@@ -240,7 +281,7 @@ static enum hist_outcome judge(struct prober_conn *c, bool extra, bool at_eof, u
     uint32_t label = 0;
     enum prober_verdict body = prober_check_end(&c->check, at_eof, &label);
     *flags = HIST_BIT(HIST_F_ANSWERED);
-    if (spec->expect != 0 ? r->status != spec->expect : r->status >= 500)
+    if (!is_expected(c))
         return HIST_SERVER_ERROR;
     if (extra || (r->has_nonce && r->nonce != c->requests[c->first].nonce))
         return HIST_WRONG_BODY;
@@ -284,31 +325,13 @@ static void settle(struct prober_conn *c, bool extra, bool at_eof)
         prober_conn_close(c, HIST_CLOSE_ANNOUNCED);
     else if (extra)
         prober_conn_close(c, HIST_CLOSE_CLIENT);
-    else if (last || c->sent < c->total)
-        prober_conn_set_state(c, CONN_LINGER);
-    else if (pop->kind->keeps && (pop->running || pop->queue.count > 0))
+    else if (!last && c->sent == c->total && pop->kind->keeps &&
+             (pop->running || pop->queue.count > 0))
         prober_conn_set_state(c, CONN_IDLE);
     else
+        prober_conn_set_state(c, CONN_LINGER);
+    if (c->state == CONN_LINGER && !last && c->sent == c->total && prober_conn_lives(c))
         prober_conn_close(c, HIST_CLOSE_CLIENT);
     if (c->state != CONN_CLOSED)
         prober_conn_watch(c, EV_READ);
-}
-
-static void gone(struct prober_conn *c, bool reset)
-{
-    if (c->state == CONN_IDLE || c->state == CONN_LINGER) {
-        bool told = c->announced || (c->state == CONN_LINGER && c->pop->kind->says_close);
-        prober_conn_close(c, reset  ? HIST_CLOSE_RESET
-                             : told ? HIST_CLOSE_ANNOUNCED
-                                    : HIST_CLOSE_SILENT);
-        return;
-    }
-    if (!reset && !c->tunnel && c->head_told && prober_response_ends_at_eof(&c->response)) {
-        answered(c, false, true);
-        return;
-    }
-    enum hist_outcome before = reset ? HIST_RESET_BEFORE : HIST_EOF_BEFORE;
-    enum hist_outcome within = reset ? HIST_RESET_MID : HIST_TRUNCATED;
-    prober_exchange_end(c, c->first_byte_ns != 0 ? within : before, before);
-    prober_conn_close(c, reset ? HIST_CLOSE_RESET_LOST : HIST_CLOSE_LOST);
 }

@@ -14,6 +14,8 @@ void prober_exchange_send(struct prober_conn *c);
 void prober_exchange_receive(struct prober_conn *c);
 /* Ends all outstanding requests: the one whose answer is under way, and those behind it. */
 void prober_exchange_end(struct prober_conn *c, enum hist_outcome current, enum hist_outcome rest);
+/* The connection broke with this errno; 0: the server closed it. Classifies and closes. */
+void prober_exchange_lost(struct prober_conn *c, int error);
 /* The longest head a request of this population can have. */
 size_t prober_exchange_head_max(const struct prober_spec *spec);
 

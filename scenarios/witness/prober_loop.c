@@ -59,6 +59,8 @@ int prober_loop_run(struct prober *p)
     for (int i = 0; i < p->population_count; i++)
         prober_record_held(&p->populations[i]);
     prober_record_done(p);
+    if (p->own_errors_since_ns != 0)
+        p->exit_code = 3; /* it never got going again */
     return p->exit_code;
 }
 

@@ -1,6 +1,7 @@
 /* Clients that are slow, long or hostile on purpose. */
 #include "scenarios/witness/prober_pace.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -148,8 +149,12 @@ static void pour(struct prober_conn *c)
         size_t len = (size_t)(until - c->poured);
         const char *bytes = pattern_span(tunnel_base(c) + c->poured, &len);
         ssize_t n = prober_conn_write(c, bytes, len, NULL, 0);
-        if (n <= 0)
-            break; /* full: the next tick goes on; broken: reading will tell how */
+        if (n < 0) {
+            /* Full: the next tick goes on. Broken: reading decides what it was. */
+            if (errno != EAGAIN && errno != EINTR)
+                c->send_error = errno;
+            break;
+        }
         if (c->poured == c->echoed)
             c->deadline_ns = hist_now_ns() + spec->timeout_ms * PROBER_NS_PER_MS;
         c->poured += (uint64_t)n;

@@ -23,6 +23,7 @@ enum {
 static bool queue_push(struct prober_queue *q, uint64_t due_ns);
 static uint64_t queue_pop(struct prober_queue *q);
 static void advance(struct prober_population *pop);
+static struct prober_conn *take_idle(struct prober_population *pop);
 static void begin_or_wait(struct prober_population *pop, uint64_t due_ns);
 static void start_standing(struct prober_population *pop, uint64_t now_ns);
 
@@ -113,11 +114,11 @@ void prober_pool_dispatch(struct prober_population *pop, uint64_t now_ns)
         return;
     pop->dispatch = false;
     for (int i = 0; pop->queue.count > 0; i++) {
-        struct prober_conn *c = TAILQ_FIRST(&pop->idle);
         if (i == STARTS_PER_TURN) {
             pop->dispatch = true;
             return;
         }
+        struct prober_conn *c = take_idle(pop);
         if (c != NULL) {
             prober_exchange_prepare(c, queue_pop(&pop->queue));
             prober_exchange_start(c);
@@ -181,6 +182,16 @@ void prober_own_error(struct prober *p, const char *what, int error)
         p->exit_code = 3;
 }
 
+/* The connection that was idle longest, if the server has not closed it in the meantime. */
+static struct prober_conn *take_idle(struct prober_population *pop)
+{
+    struct prober_conn *c;
+    while ((c = TAILQ_FIRST(&pop->idle)) != NULL)
+        if (prober_conn_lives(c))
+            return c;
+    return NULL;
+}
+
 static void advance(struct prober_population *pop)
 {
     pop->next_due_ns += pop->step_ns;
@@ -193,8 +204,8 @@ static void advance(struct prober_population *pop)
 
 static void begin_or_wait(struct prober_population *pop, uint64_t due_ns)
 {
-    struct prober_conn *c = TAILQ_FIRST(&pop->idle);
-    if (c != NULL && pop->queue.count == 0) {
+    struct prober_conn *c = pop->queue.count == 0 ? take_idle(pop) : NULL;
+    if (c != NULL) {
         prober_exchange_prepare(c, due_ns);
         prober_exchange_start(c);
     } else if (pop->open < pop->spec.clients && pop->queue.count == 0 && !pop->kind->standing) {
@@ -219,6 +230,8 @@ static void start_standing(struct prober_population *pop, uint64_t now_ns)
     for (int i = 0; pop->running && pop->open < pop->spec.clients && i < STARTS_PER_TURN; i++) {
         if (pop->next_start_ns > now_ns || (ramp && pop->next_due_ns > now_ns))
             return;
+        if (ramp && pop->next_due_ns + PROBER_NS_PER_S < now_ns)
+            pop->next_due_ns = now_ns; /* time without need saves up no starts */
         if (ramp)
             advance(pop);
         prober_conn_open(pop, now_ns);

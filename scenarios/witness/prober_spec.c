@@ -102,7 +102,7 @@ int prober_spec_parse(struct prober_spec *spec, const char *text, char *why, siz
         at += len + 1;
     }
     if (spec->name[0] == '\0')
-        return fault(&in, at, "name=NAME is missing; records and commands need it");
+        return fault(&in, at + strlen(at), "name=NAME is missing; records and commands need it");
     if (spec->depth > 1 && spec->kind != HIST_PIPELINED)
         return fault(&in, text, "depth= is only for pipelined clients");
     return 0;

@@ -41,16 +41,13 @@ int prober_tls_handshake(struct prober_tls *tls, int *events)
     int rc = SSL_do_handshake(ssl_of(tls));
     if (rc == 1)
         return 1;
-    switch (SSL_get_error(ssl_of(tls), rc)) {
-    case SSL_ERROR_WANT_READ:
-        *events = EV_READ;
+    ssize_t result = failed(ssl_of(tls), rc);
+    *events = SSL_want_write(ssl_of(tls)) ? EV_WRITE : EV_READ;
+    if (result < 0 && errno == EAGAIN)
         return 0;
-    case SSL_ERROR_WANT_WRITE:
-        *events = EV_WRITE;
-        return 0;
-    default:
-        return -1;
-    }
+    if (result == 0)
+        errno = 0;
+    return -1;
 }
 
 ssize_t prober_tls_read(struct prober_tls *tls, char *data, size_t len)
@@ -87,6 +84,16 @@ static SSL_CTX *context(void)
     return ctx;
 }
 
+/* A peer that says goodbye by an alert has closed; one that speaks no TLS has not. */
+static ssize_t failed_protocol(int error)
+{
+    int reason = ERR_GET_REASON(ERR_peek_error());
+    if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING || reason >= SSL_AD_REASON_OFFSET)
+        return 0;
+    errno = error != 0 ? error : EPROTO;
+    return -1;
+}
+
 /* Like recv: 0 is the end of the connection, with or without TLS's goodbye. */
 static ssize_t failed(SSL *ssl, int rc)
 {
@@ -104,9 +111,6 @@ static ssize_t failed(SSL *ssl, int rc)
         errno = error;
         return -1;
     default:
-        if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-            return 0;
-        errno = error != 0 ? error : EPROTO;
-        return -1;
+        return failed_protocol(error);
     }
 }

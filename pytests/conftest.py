@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-pytest_plugins = ["masterwork.plugin"]
+pytest_plugins = ["masterwork.plugin", "pytester"]
 
 TIMEOUT_S = 120
 

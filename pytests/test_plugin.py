@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from masterwork.paths import ROOT, STORIES
+from masterwork.stories import load_story
 
 OWN_TEST = """
 def test_reload_under_load(make_target, prober, nemesis, judge, history):
@@ -45,6 +48,19 @@ def test_a_users_own_test(own):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*'workers == 77' did not hold within 200ms*",
                                  "*master * alive, workers: *"])
+
+
+def test_the_documents_examples_run(own):
+    """docs/writing-tests.md: its test passes, its story is one that can be read."""
+    text = (ROOT / "docs" / "writing-tests.md").read_text()
+    own.makepyfile(re.search(r"```python\n(.*?)```", text, re.S)[1])
+    own.runpytest_subprocess("-p", "masterwork.plugin", "-p", "no:cacheprovider").assert_outcomes(
+        passed=1)
+    folder = own.path / "respawn"
+    folder.mkdir()
+    path = folder / "example.toml"
+    path.write_text(re.search(r"```toml\n(.*?)```", text, re.S)[1])
+    assert load_story(path).sabotages[0].guarantee == "respawn/isolation"
 
 
 def test_story_files_are_tests(own):

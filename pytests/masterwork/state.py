@@ -73,35 +73,12 @@ class State:
 
     def value(self, name: str) -> float:
         """A name of conditions.NAMES."""
-        direct: dict[str, Callable[[], float]] = {
-            "workers": lambda: len(self.worker_pids()),
-            "zombies": lambda: self.tree.get("zombies", 0),
-            "stopped": lambda: sum(row["state"] == "T" for row in self.tree.get("workers", [])),
-            "others": lambda: len(self.tree.get("others", [])),
-            "replaced": lambda: len(set(self.worker_pids()) - self.at_phase),
-            "remaining": lambda: len(self.at_phase & set(self.worker_pids())),
-            "answering": lambda: len((self.answering_pids() & set(self.worker_pids()))
-                                     - self.at_phase),
-            "master_alive": lambda: int(is_alive(self.master)),
-            "generation": lambda: max((row.get("newest_gen", 0)
-                                       for row in self.populations.values()), default=0),
-            "config": lambda: self.config,
-            "good_config": lambda: self.good_config,
-            "reloaded": lambda: self.reports.ok,
-            "refused": lambda: self.reports.refused,
-            "undone": lambda: self.reports.undone,
-            "queue": lambda: self.tree.get("queues", {}).get(str(self.port), [0, 0])[0],
-            "fds": lambda: max((row.get("fds", 0) for row in self.tree.get("workers", [])),
-                               default=0),
-            "fired": lambda: self.fired(),
-            "storms": lambda: self.storms,
-            "seconds": lambda: time.monotonic() - self.step_begun,
-            "outstanding": lambda: sum(row.get("outstanding", 0)
-                                       for row in self.populations.values()),
-            "established": lambda: sum(row.get("established", 0)
-                                       for row in self.populations.values()),
-        }
-        return direct[name]() if name in direct else self.progress.get(name, 0)
+        read = READERS.get(name)
+        return read(self) if read else self.progress.get(name, 0)
+
+    def total(self, name: str) -> int:
+        """A count summed over the populations."""
+        return sum(row.get(name, 0) for row in self.populations.values())
 
     def of_population(self, population: str, name: str) -> float:
         """A count of one population; words of outcomes are written with _ for -."""
@@ -142,3 +119,30 @@ class State:
         except OSError:
             return []
         return text.splitlines()[-count:]
+
+
+# The names of conditions.NAMES that are more than a field of the prober's last report.
+READERS: dict[str, Callable[[State], float]] = {
+    "workers": lambda s: len(s.worker_pids()),
+    "zombies": lambda s: s.tree.get("zombies", 0),
+    "stopped": lambda s: sum(row["state"] == "T" for row in s.tree.get("workers", [])),
+    "others": lambda s: len(s.tree.get("others", [])),
+    "replaced": lambda s: len(set(s.worker_pids()) - s.at_phase),
+    "remaining": lambda s: len(s.at_phase & set(s.worker_pids())),
+    "answering": lambda s: len((s.answering_pids() & set(s.worker_pids())) - s.at_phase),
+    "master_alive": lambda s: int(is_alive(s.master)),
+    "generation": lambda s: max((row.get("newest_gen", 0) for row in s.populations.values()),
+                                default=0),
+    "config": lambda s: s.config,
+    "good_config": lambda s: s.good_config,
+    "reloaded": lambda s: s.reports.ok,
+    "refused": lambda s: s.reports.refused,
+    "undone": lambda s: s.reports.undone,
+    "queue": lambda s: s.tree.get("queues", {}).get(str(s.port), [0, 0])[0],
+    "fds": lambda s: max((row.get("fds", 0) for row in s.tree.get("workers", [])), default=0),
+    "fired": lambda s: s.fired(),
+    "storms": lambda s: s.storms,
+    "seconds": lambda s: time.monotonic() - s.step_begun,
+    "outstanding": lambda s: s.total("outstanding"),
+    "established": lambda s: s.total("established"),
+}

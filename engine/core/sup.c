@@ -214,12 +214,11 @@ void sup_set_base_mode(struct step *s)
     struct sup *sup = s->sup;
     if (sup->resting)
         sup_set_mode(s, SUP_MODE_RESTING, SUP_NEVER);
-    else if (sup->announced)
+    else if (sup->announced && !sup->returning)
         sup_set_mode(s, SUP_MODE_RUNNING, SUP_NEVER);
     else
         sup_set_mode(s, SUP_MODE_BOOTING, SUP_NEVER);
-    if (!sup->announced)
-        sup_raise(s, SUP_IN_GATHERED); /* they may have become ready meanwhile */
+    sup_raise(s, SUP_IN_GATHERED); /* they may have become ready meanwhile */
 }
 
 /* ---- sabotage wait_for_workers: deaf to control signals while a worker is silent --------- */

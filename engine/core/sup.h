@@ -190,7 +190,7 @@ struct sup_effects {
 /* ---- state ------------------------------------------------------------------------------- */
 
 #define SUP_MODES(M)                                                                               \
-    M(BOOTING, "booting", "not all workers of the first generation have been ready yet")           \
+    M(BOOTING, "booting", "the first workers, or those that were brought back, are not all ready") \
     M(RUNNING, "running", "nothing is under way")                                                  \
     M(LOADING, "loading", "a reload: the configuration is being read")                             \
     M(ROLLING, "rolling", "a reload: the new workers are starting beside the old")                 \
@@ -282,6 +282,8 @@ struct sup {
     int16_t pending_resize;
     bool announced : 1;     /* READY was given */
     bool resting : 1;       /* WINCH: no workers until a reload */
+    bool returning : 1;     /* workers were brought back, not all are ready yet */
+    bool owes_report : 1;   /* by a HUP that waits for the report */
     bool short_handed : 1;  /* a generation lacks workers because all entries are taken */
     bool reload_failed : 1; /* the last reload did */
     bool sabotaged : 1;     /* a sabotage did something: sup_check() asks less */

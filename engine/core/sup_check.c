@@ -76,6 +76,8 @@ static const char *check_mode(const struct sup *sup)
         return "a new binary starts in an upgrade and only there";
     if (sup->mode == SUP_MODE_RUNNING && !sup->announced)
         return "a master that runs has said so";
+    if (sup->mode == SUP_MODE_RUNNING && sup->returning)
+        return "a master that runs waits for nobody to come back";
     if (sup->mode == SUP_MODE_DONE && sup->used > 0)
         return "a master that is done has no worker";
     if (sup->mode >= SUP_MODE_QUITTING && (sup->pending != 0 || sup->pending_resize != 0))

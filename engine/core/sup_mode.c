@@ -28,13 +28,19 @@ void sup_mode_boot(struct step *s)
 void sup_mode_announce(struct step *s)
 {
     struct sup *sup = s->sup;
-    if (sup->announced || sup->resting ||
+    if (sup->resting || (sup->announced && !sup->returning) ||
         !sup_workers_all_ready(sup, sup->generation, sup->settings.workers))
         return;
+    if (!sup->announced) {
+        struct sup_effect *effect = sup_do(s, SUP_DO_READY);
+        effect->generation = sup->generation;
+        effect->a = sup->settings.workers;
+    }
+    if (sup->owes_report)
+        sup_report_done(s);
     sup->announced = true;
-    struct sup_effect *effect = sup_do(s, SUP_DO_READY);
-    effect->generation = sup->generation;
-    effect->a = sup->settings.workers;
+    sup->returning = false;
+    sup->owes_report = false;
     if (sup->mode == SUP_MODE_BOOTING)
         sup_set_base_mode(s);
 }
@@ -98,6 +104,8 @@ void sup_mode_finish(struct step *s)
 void sup_mode_rest_begin(struct step *s)
 {
     s->sup->resting = true;
+    s->sup->returning = false;
+    s->sup->owes_report = false;
     sup_workers_input(s, SUP_WIN_LEAVE, s->sup->generation, 0);
     sup_set_base_mode(s);
 }

@@ -81,6 +81,9 @@ static inline uint64_t sup_after(uint64_t now_ns, uint64_t ns)
     return ns < SUP_NEVER - now_ns ? now_ns + ns : SUP_NEVER;
 }
 
+/* sup_reload.c: the current generation serves */
+void sup_report_done(struct step *s);
+
 /* sup_worker.c */
 void sup_worker_input(struct step *s, struct sup_worker *w, enum sup_worker_input input);
 /* The same input for every worker of a generation (0: of all, unless it is `but`). */

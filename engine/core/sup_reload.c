@@ -53,11 +53,14 @@ void sup_mode_reload_refuse(struct step *s)
 }
 
 /* The workers went for the sake of an upgrade: HUP brings them back as they were, without reading
- * a configuration that may be the new binary's. */
-static void bring_back(struct step *s)
+ * a configuration that may be the new binary's. There is nothing to undo this to, so they are
+ * tried until they are ready. */
+static void bring_back(struct step *s, bool by_hup)
 {
     struct sup *sup = s->sup;
     sup->resting = false;
+    sup->returning = true;
+    sup->owes_report = by_hup;
     sup->generation = ++sup->generation_last;
     sup_do(s, SUP_DO_KEEP_CONF)->generation = sup->generation;
     sup_set_base_mode(s);
@@ -67,7 +70,7 @@ static void bring_back(struct step *s)
 void sup_mode_reload_or_return(struct step *s)
 {
     if (s->sup->other == SUP_OTHER_NEW)
-        bring_back(s);
+        bring_back(s, true);
     else
         sup_mode_reload_begin(s);
 }
@@ -77,7 +80,7 @@ void sup_mode_other_gone_return(struct step *s)
     bool was_new = s->sup->other == SUP_OTHER_NEW;
     sup_mode_other_gone(s);
     if (was_new)
-        bring_back(s);
+        bring_back(s, false);
 }
 
 /* ---- loading ----------------------------------------------------------------------------- */
@@ -161,6 +164,8 @@ void sup_mode_commit(struct step *s)
         sup_workers_input(s, SUP_WIN_LEAVE, old, 0); /* with the old configuration's drain bound */
     sup->settings = sup->next;
     sup->resting = false;
+    sup->returning = false;
+    sup->owes_report = false;
     sup->reload_failed = false;
     sup_set_mode(s, SUP_MODE_RETIRING, sup_after(s->now_ns, sup->options.grace_ns));
     sup_raise(s, SUP_IN_RETIRED);
@@ -168,9 +173,14 @@ void sup_mode_commit(struct step *s)
 
 /* ---- retiring ---------------------------------------------------------------------------- */
 
-static void reload_done(struct step *s)
+void sup_report_done(struct step *s)
 {
     report(s, s->sup->generation, SUP_RELOAD_OK, SUP_BECAUSE_NONE);
+}
+
+static void reload_done(struct step *s)
+{
+    sup_report_done(s);
     sup_set_base_mode(s); /* the first configuration may never have been ready, this one is */
 }
 

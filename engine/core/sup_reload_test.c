@@ -390,7 +390,10 @@ static void rolls_an_upgrade_back(void **state)
         assert_int_equal(rig_effect(&r, SUP_DO_KEEP_CONF)->generation, 2);
         rig_expect_worker(&r, SUP_DO_SPAWN, 0, 2);
         rig_expect_worker(&r, SUP_DO_SPAWN, 1, 2);
+        rig_mode(&r, SUP_MODE_BOOTING);
         rig_start(&r, 2, 2);
+        assert_int_equal(rig_count(&r, SUP_DO_REPORT), by_hup); /* somebody may wait for it */
+        assert_int_equal(rig_count(&r, SUP_DO_READY), 0);
         rig_mode(&r, SUP_MODE_RUNNING);
         if (by_hup)
             rig_event(&r, SUP_OTHER_GONE);

@@ -24,6 +24,7 @@ struct world {
     unsigned trouble; /* in 1000: how often something goes wrong */
     unsigned most;    /* processes alive at once */
     uint32_t current; /* generation last committed */
+    uint32_t kept;    /* generation last brought back */
     bool other, ended;
     uint64_t spawns, reports, loads;
 };
@@ -134,12 +135,14 @@ static void carry_out(const struct sup_effect *e)
     case SUP_DO_LOAD_CONF:
         do_load();
         break;
-    case SUP_DO_COMMIT:
     case SUP_DO_KEEP_CONF:
+        world.kept = world.current = e->generation;
+        break;
+    case SUP_DO_COMMIT:
         world.current = e->generation;
         break;
     case SUP_DO_REPORT:
-        world.reports++;
+        world.reports += e->generation != world.kept;
         break;
     case SUP_DO_UPGRADE_START:
         world.other = true;

@@ -1,0 +1,36 @@
+/* One attempt of the engine's master to bring up a new generation, as its trace tells it: which
+ * workers it forked, which became ready, which died before. */
+#ifndef SCENARIOS_JUDGE_ATTEMPT_H
+#define SCENARIOS_JUDGE_ATTEMPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "scenarios/judge/judge.h"
+#include "scenarios/judge/world.h"
+
+enum { ATTEMPT_WORKERS_MAX = 256 };
+
+struct attempt {
+    struct hist_record reload; /* engine.reload; kind HIST_NONE: none under way */
+    struct {
+        uint32_t pid;
+        bool ready, dead;
+    } workers[ATTEMPT_WORKERS_MAX];
+    size_t worker_count;
+    uint64_t asked;            /* workers that the configuration asks for; 0 not told */
+    struct hist_record broken; /* the first worker that died before it was ready */
+};
+
+/* The kinds attempt_take needs. */
+#define ATTEMPT_KINDS                                                                              \
+    HIST_DIRECTOR_CONFIG, HIST_ENGINE_RELOAD, HIST_ENGINE_SPAWN, HIST_ENGINE_WORKER_READY,         \
+        HIST_ENGINE_WORKER_EXIT, HIST_WATCH_EXIT
+
+void attempt_take(struct attempt *a, const struct hist_record *r);
+/* Workers of the new generation that are ready and alive. */
+uint64_t attempt_ready(const struct attempt *a);
+/* How many must be ready before the old may go; at least 1. */
+uint64_t attempt_needed(const struct attempt *a, const struct world *w);
+
+#endif

@@ -113,6 +113,7 @@ struct prober_population {
     struct prober_conn_list idle, spare;
     uint64_t open; /* connections that count against `clients` */
     uint64_t established;
+    uint64_t held_told_at_ns;
     uint64_t held_told; /* in the last client.held */
     size_t head_len_max;
     struct prober_counts counts;

@@ -144,7 +144,6 @@ static void act(struct rig *rig, struct rig_peer *peer, const struct play *play,
     switch (what) {
     case 'q':
         rig_request(peer);
-        peer->requests++;
         return;
     case 'e':
         rig_ended(rig, peer->requests);
@@ -160,6 +159,7 @@ static void act(struct rig *rig, struct rig_peer *peer, const struct play *play,
         rig_drain(peer);
         return;
     case 'c':
+        RIG_CHECK(rig_wait(peer->fd, RIG_PATIENCE_MS));
         close(peer->fd);
         peer->fd = -1;
         return;

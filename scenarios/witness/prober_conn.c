@@ -112,6 +112,7 @@ void prober_conn_set_state(struct prober_conn *c, enum prober_state state)
     c->state = (uint8_t)state;
     c->since_ns = hist_now_ns();
     c->deadline_ns = 0;
+    prober_record_held(pop, c->since_ns);
     switch (state) {
     case CONN_IDLE:
         /* The longest idle is taken first, so that every connection is used and seen to live. */

@@ -146,10 +146,17 @@ void prober_exchange_end(struct prober_conn *c, enum hist_outcome current, enum 
     }
 }
 
+/* A send may have used up the reset; what is left of it looks like an end. Where part of the
+ * request is unsent, a reset behind the server's FIN (EPIPE) counts too: it did not read to the
+ * end. Where all was sent it does not: the server had closed decently before the request came. */
+static bool was_reset(const struct prober_conn *c)
+{
+    return c->send_error == ECONNRESET || (c->send_error == EPIPE && c->sent < c->total);
+}
+
 void prober_exchange_lost(struct prober_conn *c, int error)
 {
-    /* A send may have used up the reset; what is left of it looks like an end. */
-    bool reset = error != 0 || c->send_error == ECONNRESET;
+    bool reset = error != 0 || was_reset(c);
     if (c->state == CONN_IDLE || c->state == CONN_LINGER) {
         bool told = c->announced || (c->state == CONN_LINGER && c->pop->kind->says_close);
         prober_conn_close(c, reset  ? HIST_CLOSE_RESET

@@ -14,7 +14,6 @@ enum {
     ARRIVAL_GRAIN_US = 100, /* arrivals within this share a wake-up */
     HEARTBEAT_MS = 1,
     SWEEP_MS = 50, /* every connection's deadline is looked at once in this time */
-    HELD_TOLD_EVERY_MS = 10,
     PROGRESS_EVERY_MS = 50,
 };
 
@@ -56,8 +55,10 @@ int prober_loop_run(struct prober *p)
     prober_report_ready();
     ev_run(p->loop, 0);
     abandon_all(p);
-    for (int i = 0; i < p->population_count; i++)
-        prober_record_held(&p->populations[i]);
+    for (int i = 0; i < p->population_count; i++) {
+        p->populations[i].held_told_at_ns = 0; /* the last word is not held back */
+        prober_record_held(&p->populations[i], hist_now_ns());
+    }
     prober_record_done(p);
     if (p->own_errors_since_ns != 0)
         p->exit_code = 3; /* it never got going again */
@@ -118,12 +119,9 @@ static void beat(struct prober *p, uint64_t now_ns)
     uint64_t missed = (now_ns - p->heartbeat_ns) / (HEARTBEAT_MS * PROBER_NS_PER_MS);
     p->heartbeat_ns += (missed + 1) * HEARTBEAT_MS * PROBER_NS_PER_MS;
     sweep(p, now_ns);
-    for (int i = 0; i < p->population_count; i++)
+    for (int i = 0; i < p->population_count; i++) {
         prober_pool_expire(&p->populations[i], now_ns);
-    if (now_ns >= p->held_ns) {
-        p->held_ns = now_ns + HELD_TOLD_EVERY_MS * PROBER_NS_PER_MS;
-        for (int i = 0; i < p->population_count; i++)
-            prober_record_held(&p->populations[i]);
+        prober_record_held(&p->populations[i], now_ns);
     }
     if (now_ns >= p->progress_ns) {
         p->progress_ns = now_ns + PROGRESS_EVERY_MS * PROBER_NS_PER_MS;

@@ -4,6 +4,7 @@
 enum {
     LAG_TOLD_EVERY_MS = 10,
     LAGGING_AFTER_MS = 10,
+    HELD_TOLD_EVERY_MS = 10,
     HISTOGRAM_SUB_BITS = 5,
 };
 
@@ -158,12 +159,15 @@ void prober_record_close(struct prober_conn *c, enum hist_close reason)
                                       .c = c->carried});
 }
 
-void prober_record_held(struct prober_population *pop)
+void prober_record_held(struct prober_population *pop, uint64_t now_ns)
 {
-    if (pop->established == pop->held_told)
+    if (pop->established == pop->held_told ||
+        now_ns - pop->held_told_at_ns < HELD_TOLD_EVERY_MS * PROBER_NS_PER_MS)
         return;
     pop->held_told = pop->established;
-    put(pop, &(struct hist_record){.kind = HIST_CLIENT_HELD, .a = pop->established});
+    pop->held_told_at_ns = now_ns;
+    put(pop,
+        &(struct hist_record){.t_ns = now_ns, .kind = HIST_CLIENT_HELD, .a = pop->established});
 }
 
 /* Marks what happens around a late turn of the loop; one record for each 10 ms, unless worse. */

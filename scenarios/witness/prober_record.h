@@ -19,7 +19,8 @@ void prober_record_end(struct prober_conn *c, struct prober_request *r, enum his
 void prober_record_unsent(struct prober_population *pop, uint64_t due_ns,
                           enum hist_outcome outcome);
 void prober_record_close(struct prober_conn *c, enum hist_close reason);
-void prober_record_held(struct prober_population *pop);
+/* Tells how many are established if that has changed, and has not been told just now. */
+void prober_record_held(struct prober_population *pop, uint64_t now_ns);
 void prober_record_lag(struct prober *p, uint64_t now_ns, uint64_t lag_ns);
 void prober_record_done(struct prober *p);
 

@@ -4,6 +4,7 @@
 #define SCENARIOS_WITNESS_PROBER_RIG_H
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -65,6 +66,7 @@ static inline void rig_die(const char *condition, int line)
 static inline void rig_open(struct rig *rig)
 {
     socklen_t len = sizeof(rig->address);
+    signal(SIGPIPE, SIG_IGN); /* a prober that has ended reads no commands */
     memset(rig, 0, sizeof(*rig));
     rig->commands = -1;
     rig->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -166,6 +168,14 @@ static inline void rig_ended(struct rig *rig, uint64_t count)
     }
 }
 
+/* Waits until the prober has ended by itself. */
+static inline void rig_over(struct rig *rig)
+{
+    do
+        RIG_CHECK(rig_wait(rig->reports, RIG_PATIENCE_MS));
+    while (read(rig->reports, rig->line, sizeof(rig->line)) > 0);
+}
+
 static inline void rig_accept(struct rig *rig, struct rig_peer *peer)
 {
     struct sockaddr_in from;
@@ -197,10 +207,11 @@ static inline void rig_read(struct rig_peer *peer, const char *until)
     memmove(peer->text, peer->text + used, peer->len + 1);
 }
 
-/* Reads a whole request: head, and as much body as it says. */
+/* Reads the head of a request. */
 static inline void rig_request(struct rig_peer *peer)
 {
     rig_read(peer, "\r\n\r\n");
+    peer->requests++;
 }
 
 /* Sends a text in which {n} stands for the nonce and {l} for the length of "NONCE 7\n". */

@@ -213,6 +213,11 @@ static void add_errno(struct line *line, uint64_t number)
 static void add_number(struct line *line, const char *text, uint64_t number)
 {
     size_t len = strcspn(text, ",(;:");
+    if (has_prefix(text, "X-Mw-Slot + 1")) {
+        if (number != 0)
+            line_add(line, " slot=%" PRIu64, number - 1);
+        return;
+    }
     if (add_pair(line, text, number) || add_enum(line, text, number) ||
         add_choice(line, text, number))
         return;

@@ -2,62 +2,19 @@
  * drain_gone.c. */
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
+#include "scenarios/judge/starts.h"
 
 #define MS(ns) ((double)(ns) / 1e6)
 typedef unsigned long long ull;
-
-enum {
-    STARTS_MAX = 256,    /* reloads that one long request may live through */
-    EDGE_NS = 100000000, /* closer than this to the drain bound it may have been the bound */
-};
-
-/* When draining was asked for: reloads and graceful stops. */
-struct starts {
-    struct hist_record records[STARTS_MAX]; /* a ring */
-    size_t count;
-};
 
 struct drained {
     struct starts starts;
     uint64_t races, bounds, excused;
 };
 
-static bool starts_take(struct starts *s, const struct hist_record *r)
-{
-    if (r->kind == HIST_DIRECTOR_RELOAD || (r->kind == HIST_DIRECTOR_STOP && r->a == 1))
-        s->records[s->count++ % STARTS_MAX] = *r;
-    return r->kind == HIST_DIRECTOR_RELOAD || r->kind == HIST_DIRECTOR_STOP;
-}
-
-/* The first start in (from_ns, to_ns). NULL: none. */
-static const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns,
-                                               uint64_t to_ns)
-{
-    const struct hist_record *first = NULL;
-    for (size_t i = 0; i < STARTS_MAX && i < s->count; i++) {
-        const struct hist_record *start = &s->records[(s->count - 1 - i) % STARTS_MAX];
-        if (start->t_ns <= from_ns)
-            break;
-        if (start->t_ns < to_ns)
-            first = start;
-    }
-    return first;
-}
-
 static const char *start_name(const struct hist_record *start)
 {
     return start->kind == HIST_DIRECTOR_STOP ? "the stop" : "the reload";
-}
-
-/* Has the drain bound passed for what process `pid` serves? */
-static bool bound_passed(const struct world *w, uint32_t pid, const struct hist_record *start,
-                         uint64_t t_ns)
-{
-    const struct world_process *p = world_process(w, pid);
-    if (!w->param_known[HIST_P_DRAIN_BOUND])
-        return false;
-    uint64_t from_ns = p != NULL && p->drain_ns > start->t_ns ? p->drain_ns : start->t_ns;
-    return t_ns + EDGE_NS >= from_ns + w->param[HIST_P_DRAIN_BOUND];
 }
 
 /* ---- drain/completes ------------------------------------------------------------------------- */
@@ -111,7 +68,7 @@ static void completes_observe(struct judge_context *c, const struct hist_record 
     const struct hist_record *cause = outside_cause(w, pid, begun_ns, r);
     if (world_idle_race(w, r))
         d->races++;
-    else if (bound_passed(w, pid, start, r->t_ns))
+    else if (drain_bound_passed(w, pid, start->t_ns, r->t_ns))
         d->bounds++;
     else if (cause != NULL || (r->a == HIST_TIMEOUT && r->flags & HIST_BIT(HIST_F_LAGGING)))
         d->excused++;
@@ -162,7 +119,7 @@ static void accepted_judge(struct judge_context *c, const struct hist_record *r,
     uint32_t pid = server_of(w, r);
     if (r->kind == HIST_CLIENT_END && world_idle_race(w, r))
         d->races++;
-    else if (bound_passed(w, pid, start, r->t_ns))
+    else if (drain_bound_passed(w, pid, start->t_ns, r->t_ns))
         d->bounds++;
     else if (outside_cause(w, pid, connection->connected_ns, r) != NULL)
         d->excused++;

@@ -5,6 +5,7 @@
 
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
+#include "scenarios/judge/starts.h"
 
 #define MS(ns) ((double)(ns) / 1e6)
 typedef unsigned long long ull;
@@ -16,7 +17,8 @@ enum { SETTLE_NS = 1000000000 };
 struct loss {
     uint64_t until_ns; /* the window ends; ~0 while a reload is under way; 0 before the first */
     uint64_t baseline_requests, baseline_failures;
-    uint64_t requests, failures, races, excused;
+    uint64_t requests, failures, races, excused, bounds;
+    struct starts starts;
     struct hist_record failed[JUDGE_VIOLATIONS_MAX], reload[JUDGE_VIOLATIONS_MAX];
 };
 
@@ -25,6 +27,7 @@ static void loss_window(struct judge_context *c, const struct hist_record *r)
 {
     struct loss *l = c->state;
     uint64_t tail_ns = world_param(c->world, HIST_P_DRAIN_BOUND, 0);
+    starts_take(&l->starts, r);
     if (r->kind == HIST_DIRECTOR_RELOAD)
         l->until_ns = UINT64_MAX;
     else if (l->until_ns == UINT64_MAX)
@@ -36,8 +39,11 @@ static void loss_failure(struct judge_context *c, const struct hist_record *r)
     struct loss *l = c->state;
     const struct world *w = c->world;
     bool late = r->a == HIST_TIMEOUT && r->flags & HIST_BIT(HIST_F_LAGGING);
+    const struct hist_record *start = starts_within(&l->starts, begun_of(w, r), r->t_ns);
     if (world_idle_race(w, r) && !(r->flags & HIST_BIT(HIST_F_UNSAFE))) {
         l->races++;
+    } else if (start != NULL && drain_bound_passed(w, server_of(w, r), start->t_ns, r->t_ns)) {
+        l->bounds++;
     } else if (late || outside_cause(w, server_of(w, r), begun_of(w, r), r) != NULL) {
         l->excused++;
     } else {
@@ -101,12 +107,13 @@ static void loss_finish(struct judge_context *c)
         judge_unknown(c, "nothing was reloaded");
     else if (l->requests == 0)
         judge_unknown(c, "no request ended while something was reloaded");
-    judge_strength(c,
-                   "%llu reloads, %llu requests meanwhile, %llu failed (baseline: %llu of %llu); "
-                   "apart: %llu idempotent ones met the idle-close race, %llu a fault",
-                   (ull)c->world->reloads_asked, (ull)l->requests, (ull)l->failures,
-                   (ull)l->baseline_failures, (ull)l->baseline_requests, (ull)l->races,
-                   (ull)l->excused);
+    judge_strength(
+        c,
+        "%llu reloads, %llu requests meanwhile, %llu failed (baseline: %llu of %llu); "
+        "apart: %llu idempotent ones met the idle-close race, %llu the drain bound, %llu a "
+        "fault",
+        (ull)c->world->reloads_asked, (ull)l->requests, (ull)l->failures, (ull)l->baseline_failures,
+        (ull)l->baseline_requests, (ull)l->races, (ull)l->bounds, (ull)l->excused);
 }
 
 static const unsigned loss_kinds[] = {HIST_CLIENT_END, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED,

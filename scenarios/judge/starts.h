@@ -1,0 +1,27 @@
+/* When draining was asked for, and how long the server may take over it. */
+#ifndef SCENARIOS_JUDGE_STARTS_H
+#define SCENARIOS_JUDGE_STARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scenarios/judge/world.h"
+
+enum { STARTS_MAX = 256 }; /* reloads that one long request may live through */
+
+/* Reloads and graceful stops, as the director asked for them. */
+struct starts {
+    struct hist_record records[STARTS_MAX]; /* a ring */
+    size_t count;
+};
+
+/* Takes in director.reload and director.stop; true if it was one of them. */
+bool starts_take(struct starts *s, const struct hist_record *r);
+/* The first start in (from_ns, to_ns). NULL: none. */
+const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns, uint64_t to_ns);
+/* May the server have cut what process `pid` (0 unknown) was serving at t_ns, since its drain,
+ * asked for at start_ns, had lasted as long as the server was told that it may? */
+bool drain_bound_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns);
+
+#endif

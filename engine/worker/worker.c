@@ -298,12 +298,11 @@ static void worker_watch_signals(struct worker *w)
 static void worker_close(struct worker *w)
 {
     worker_self = NULL;
+    connections_free(w); /* requests that are cut short leave their log lines */
+    admission_free(w);
     if (w->logs.files != NULL)
         access_logs_close(&w->logs);
-    if (w->loop != NULL) {
-        connections_free(w);
-        admission_free(w);
+    if (w->loop != NULL)
         ev_loop_destroy(w->loop);
-    }
     free(w);
 }

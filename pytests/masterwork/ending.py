@@ -13,6 +13,8 @@ from masterwork.units import NS
 HOW = {"graceful": 1, "fast": 0, "kill": 2}
 UNKNOWN_STATUS = (1 << 64) - 1
 PATIENCE_NS = 2 * NS["s"]
+# The judge's own slack: orphans are watched for this long beyond their bound.
+BEYOND_NS = 750 * NS["ms"]
 
 
 def stop(stage: Stage, how: str, within_ns: int) -> str:
@@ -30,7 +32,7 @@ def stop(stage: Stage, how: str, within_ns: int) -> str:
     status = _status(stage)
     stage.record.put("director.stopped", pid=pid, a=int(gone), b=status,
                      c=time.monotonic_ns() - begun)
-    patience = max(PATIENCE_NS, stage.params()["orphan_bound"] if how == "kill" else 0)
+    patience = stage.params()["orphan_bound"] + BEYOND_NS if how == "kill" else PATIENCE_NS
     stage.until(lambda: not _tree(stage), patience)
     leftovers(stage, shared)
     stage.stopped = True

@@ -50,12 +50,15 @@ def story_line(result: StoryResult) -> Text:
     return line
 
 
-def verdict_table(totals: list[Total]) -> Table:
+def verdict_table(totals: list[Total], width: int) -> Table:
+    """A row for each guarantee; the last column gets what the others leave of `width`."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("guarantee", no_wrap=True, min_width=29)
-    table.add_column("verdict", no_wrap=True, min_width=8)
-    table.add_column("n", justify="right", no_wrap=True, min_width=2)
-    table.add_column("what was seen", overflow="ellipsis", no_wrap=True)
+    columns = {"guarantee": 29, "verdict": 8, "stories": 7}
+    for name, size in columns.items():
+        table.add_column(name, no_wrap=True, width=size,
+                         justify="right" if name == "stories" else "left")
+    rest = width - sum(columns.values()) - 2 * len(columns) - 2
+    table.add_column("what was seen", overflow="ellipsis", no_wrap=True, width=rest)
     for total in totals:
         word = total.verdict
         if total.is_bug:
@@ -93,7 +96,7 @@ def _print_violation(out: Console, item: Verdict, target: Target) -> None:
     source = f": {promise.source}" if promise.source else ""
     say(out, f"  {item.id}: violated {item.violated} times in {item.checked} "
              f"({promise.kind}{source})", "red")
-    for piece in item.evidence[:EVIDENCE_SHOWN]:
+    for piece in item.evidence[:EVIDENCE_SHOWN if promise.kind == "promised" else 1]:
         say(out, f"    {piece['text']}")
         for label, line in (("saw", piece.get("culprit")), ("because", piece.get("cause"))):
             if line:
@@ -165,12 +168,12 @@ def write_junit(path: str, target: Target, results: list[StoryResult],
             promised = target.promise(item.id).kind == "promised"
             if item.verdict == VIOLATED and (promised or strict):
                 failures += 1
-                failure = ElementTree.SubElement(case, "failure", message=_first(item))
+                failure = ElementTree.SubElement(case, "failure", message=item.summary())
                 failure.text = "\n".join(evidence_lines(item))
             elif item.verdict != HOLDS:
                 skipped += 1
-                why = _first(item) if item.verdict == VIOLATED else item.strength
-                ElementTree.SubElement(case, "skipped", message=f"{item.verdict}: {why}")
+                ElementTree.SubElement(case, "skipped",
+                                       message=f"{item.verdict}: {item.summary()}")
         story = stories.get(result.name)
         if story:
             ElementTree.SubElement(suite, "system-out").text = story.summary
@@ -179,10 +182,6 @@ def write_junit(path: str, target: Target, results: list[StoryResult],
         suite.set("errors", str(int(bool(result.error))))
     ElementTree.indent(suites)
     ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
-
-
-def _first(item: Verdict) -> str:
-    return item.evidence[0]["text"] if item.evidence else item.strength
 
 
 def evidence_lines(item: Verdict) -> list[str]:

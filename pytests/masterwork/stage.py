@@ -102,9 +102,10 @@ class Stage:
         """Everything the judge is told, stated or known."""
         wishes = self.wishes
         known = {
-            **USUAL_PARAMS, "drain_bound": wishes.drain_ns + SLACK_NS,
+            **USUAL_PARAMS, "drain_bound": wishes.drain_ns,
             "orphan_bound": wishes.drain_ns + SLACK_NS, **self.target.params, **self.stated,
-            "workers": wishes.workers, "worker_connections": wishes.worker_connections,
+            "workers": wishes.workers,
+            "worker_connections": wishes.worker_connections - self.target.own_connections,
             "keepalive_timeout": wishes.keepalive_ns,
             "access_log": int(self.server.access_log is not None),
         }

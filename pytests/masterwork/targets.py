@@ -66,6 +66,8 @@ class Target:
     control_log: str
     params: dict[str, int]
     promises: dict[str, Promise]
+    # Of worker_connections, how many a worker needs for itself: listeners, channels.
+    own_connections: int
 
     def find(self) -> Path:
         """The server's program, or an error that names every place looked at."""
@@ -184,7 +186,8 @@ def load_target(path: Path) -> Target:
         access_pattern=_check_pattern(logs, "access_pattern", logs.string("access_pattern", "")),
         control_log=logs.string("control", ""),
         params=read_params(table.table("params")),
-        promises=_read_promises(table.table("promises")))
+        promises=_read_promises(table.table("promises")),
+        own_connections=config.integer("own_connections", 0))
     for part in (find, start, config, logs, table):
         part.done()
     return target

@@ -29,6 +29,12 @@ class Verdict:
     # Did the story set out to give evidence for it?
     aimed: bool = True
 
+    def summary(self) -> str:
+        """What was seen in one line: the first violation, or the strength of the evidence."""
+        if self.verdict == VIOLATED and self.evidence:
+            return str(self.evidence[0]["text"])
+        return self.strength
+
 
 @dataclass
 class StoryResult:
@@ -103,7 +109,7 @@ def add_up(target: Target, results: list[StoryResult], guarantees: Iterable[str]
         verdict = worst(item.verdict for item in staged)
         shown = max((item for item, _ in items if item.verdict == verdict),
                     key=lambda item: (item.aimed, item.checked), default=None)
-        totals.append(Total(name, verdict, len(staged), shown.strength if shown else "no story",
+        totals.append(Total(name, verdict, len(staged), shown.summary() if shown else "no story",
                             target.promise(name).kind))
     return totals
 

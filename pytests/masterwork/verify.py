@@ -61,7 +61,8 @@ def verify(args: Namespace) -> int:
     stories = select(all_stories(), args.tier, args.story, args.family)
     version = target.version()
     out = report.console()
-    out.print(Text(f"{target.name} {version}: {len(stories)} stories, {args.jobs} at a time, "
+    out.print(Text(f"{target.name} {version}: {counted(len(stories), 'story', 'stories')}, "
+                   f"{args.jobs} at a time, "
                    f"seed {args.seed}", "bold"))
     plays = [Play(story, target, new_folder(story.name, target.name), args.seed)
              for story in stories]
@@ -81,7 +82,7 @@ def conclude(out: Console, args: Namespace, target: Target, version: str, storie
     for result in results:
         report.print_evidence(out, result, target)
     out.print()
-    out.print(report.verdict_table(totals))
+    out.print(report.verdict_table(totals, out.width))
     if args.json:
         report.write_json(args.json, report.as_json(target, version, totals, results, args.seed))
     if args.junit:
@@ -99,11 +100,12 @@ def print_end(out: Console, args: Namespace, totals: list, results: list[StoryRe
     bugs = [total.id for total in totals if total.is_bug]
     findings = [total.id for total in totals if total.is_finding]
     unknown = sum(total.verdict == UNKNOWN for total in totals)
-    words = [f"{held} hold", f"{len(bugs)} bugs", f"{len(findings)} findings", f"{unknown} unknown"]
+    words = [f"{held} hold", counted(len(bugs), "bug"), counted(len(findings), "finding"),
+             f"{unknown} unknown"]
     seconds = sum(result.seconds for result in results)
     out.print()
-    out.print(Text(f"{', '.join(words)}; {len(results)} stories, {seconds:.0f} s of staging",
-                   "bold"))
+    out.print(Text(f"{', '.join(words)}; {counted(len(results), 'story', 'stories')}, "
+                   f"{seconds:.0f} s of staging", "bold"))
     if code == EXIT_HOLDS:
         return
     to_blame = _to_blame(results, set(bugs) | set(findings), code)
@@ -112,6 +114,10 @@ def print_end(out: Console, args: Namespace, totals: list, results: list[StoryRe
         out.print(Text(f"repeat it (commit {place or 'unknown'}): "
                        + report.repeat_command(args.target, to_blame, args.seed)),
                   soft_wrap=True)
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _to_blame(results: list[StoryResult], broken: set[str], code: int) -> StoryResult | None:

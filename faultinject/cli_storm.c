@@ -54,7 +54,13 @@ static bool storm_options(const struct options *options, struct storm *storm)
                 (int)bad_len, bad);
         return false;
     }
-    return storm_target(options, storm) && storm_numbers(options, storm);
+    if (!storm_target(options, storm) || !storm_numbers(options, storm))
+        return false;
+    if (!storm->only || storm->to == HIST_TO_WORKER)
+        return true;
+    cli_usage_error("--only goes with --to worker", options->value[OPT_TO],
+                    "mw-fault help storm shows what the options mean");
+    return false;
 }
 
 static int storm_failed(const struct storm *storm, int error)

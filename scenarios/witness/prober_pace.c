@@ -67,13 +67,20 @@ void prober_pace_end(struct prober_conn *c)
     c->resting = false;
 }
 
+/* What is read at once, at this rate: less would be a system call for a handful of bytes. */
+static uint64_t portion(uint64_t rate)
+{
+    uint64_t bytes = rate * tick_ms(rate) / 1000;
+    return bytes > 0 ? bytes : 1;
+}
+
 size_t prober_pace_read_limit(struct prober_conn *c)
 {
     uint64_t rate = c->pop->spec.read_rate;
     if (rate == 0 || c->state != CONN_BUSY)
         return PROBER_READ_BYTES;
-    uint64_t may = bytes_by_now(c, rate) + PACE_CHUNK_BYTES;
-    if (may <= c->response.body_bytes) {
+    uint64_t may = bytes_by_now(c, rate) + 2 * portion(rate);
+    if (may < c->response.body_bytes + portion(rate)) {
         c->resting = true;
         prober_conn_watch(c, c->io.events & EV_WRITE);
         return 0;
@@ -109,6 +116,7 @@ static void on_pace(struct ev_loop *loop, struct ev_timer *w, int revents)
     }
     if (c->resting) {
         c->resting = false;
+        c->deadline_ns = hist_now_ns() + spec->timeout_ms * PROBER_NS_PER_MS; /* it was our rest */
         prober_conn_watch(c, (c->io.events & EV_WRITE) | EV_READ);
     }
 }

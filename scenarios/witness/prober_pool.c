@@ -14,7 +14,7 @@
 
 enum {
     ARRIVALS_PER_TURN = 2000, /* answers are read between such bursts */
-    STARTS_PER_TURN = 200,
+    STARTS_PER_TURN = 50,
     QUEUE_MAX = 1 << 21,
     RESTART_MS = 20,         /* standing clients are begun anew at most so often, ... */
     RESTART_FAILED_MS = 100, /* ... and so often if one failed */

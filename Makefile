@@ -23,7 +23,7 @@ LDFLAGS += $(SAN)
 
 # ---- layers: each line names a folder, its libraries and those below it, in link order ----------
 FOLDERS := engine/core engine/os engine/conf engine/shm engine/http engine/worker engine/master \
-           faultinject scenarios/history scenarios/judge scenarios/witness
+           engine/sim faultinject scenarios/history scenarios/judge scenarios/witness
 LIBS_scenarios/history := scenarios/history
 LIBS_faultinject := faultinject $(LIBS_scenarios/history)
 LIBS_engine/core := engine/core
@@ -34,6 +34,7 @@ LIBS_engine/http := engine/http engine/conf engine/core engine/shm $(LIBS_engine
 LIBS_engine/worker := engine/worker $(LIBS_engine/http)
 LIBS_engine/master := engine/master $(LIBS_engine/worker)
 LIBS_scenarios/judge := scenarios/judge $(LIBS_scenarios/history)
+LIBS_engine/sim := engine/sim engine/core $(LIBS_scenarios/judge) $(LIBS_faultinject)
 LIBS_scenarios/witness := scenarios/witness $(LIBS_scenarios/history)
 SYSLIBS := -lev -lssl -lcrypto -ljansson -lz -lpthread -lm
 

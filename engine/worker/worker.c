@@ -40,7 +40,8 @@ int worker_run(const struct worker_args *args)
         return EXIT_BOOT_FAILED;
     w->args = args;
     w->exit_code = EXIT_BOOT_FAILED;
-    if (fault_step(FAULT_worker_boot) == 0 && worker_boot(args) == 0 && worker_open(w) == 0) {
+    fault_step(FAULT_worker_boot);
+    if (worker_boot(args) == 0 && worker_open(w) == 0) {
         w->exit_code = 0;
         worker_watch_signals(w);
         fault_step(FAULT_worker_ready);

@@ -245,11 +245,8 @@ void io_execute(struct turn *t)
         turn_push(t, CONN_EV_ABANDONED, 0);
         return;
     }
-    int refused = fault_step(FAULT_worker_request);
-    if (refused != 0)
-        exchange_refuse(x, c->in->bytes + flight->base, 500);
-    else
-        exchange_execute(x, c->in->bytes + flight->base);
+    fault_step(FAULT_worker_request);
+    exchange_execute(x, c->in->bytes + flight->base);
     WORKER_COUNT(w, requests, 1);
     fault_step(FAULT_shm_update); /* between two numbers that belong together */
     io_record_request(c);

@@ -1,8 +1,8 @@
 """Stages one story and says what the judge read.
 
-A server that misbehaves is judged; a harness that fails (a witness died, a program is missing) gives
-no verdict at all. A step that waits in vain is noted with the state at that moment, and the story
-goes on to its end and the judge: the server may be the culprit.
+A server that misbehaves is judged; a harness that fails (a witness died, a program is missing)
+gives no verdict at all. A step that waits in vain is noted with the state at that moment, and the
+story goes on to its end and the judge: the server may be the culprit.
 """
 
 from __future__ import annotations

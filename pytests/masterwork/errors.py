@@ -14,7 +14,7 @@ class MasterworkError(Exception):
 
 
 class InputError(MasterworkError):
-    """A story, a target or an argument that is not as it must be: what, where, what was expected."""
+    """A story, target or argument that is not as it must be: what, where, what was expected."""
 
 
 class HarnessError(MasterworkError):

@@ -1,8 +1,8 @@
 """Stages each story in a process of its own, several at a time.
 
-The process is forked, so that it starts in no time; it is a subreaper, so that all its server leaves
-behind is found below it; and if it dies itself, what it had becomes ours and is killed here. A
-story writes its result to its run folder; what it prints goes there too.
+The process is forked, so that it starts in no time; it is a subreaper, so that all its server
+leaves behind is found below it; and if it dies itself, what it had becomes ours and is killed here.
+A story writes its result to its run folder; what it prints goes beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from masterwork.director import Play, stage
 from masterwork.errors import MasterworkError
-from masterwork.tree import become_subreaper, descendants, kill_all
+from masterwork.tree import become_subreaper, descendants, die_with_parent, kill_all
 from masterwork.units import NS
 from masterwork.verdicts import StoryResult
 
@@ -134,6 +134,7 @@ def _child(play: Play) -> None:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _terminated)
+        die_with_parent(signal.SIGTERM)
         os.setsid()
         log = os.open(play.folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         null = os.open(os.devnull, os.O_RDONLY)

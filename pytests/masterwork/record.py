@@ -21,7 +21,7 @@ from masterwork.errors import HarnessError
 from masterwork.paths import program
 
 MAGIC = b"MWHIST\r\n"
-# struct hist_header: magic, version, record bytes, vocabulary, opened, wall clock, role, pid, unused.
+# struct hist_header: magic, version, record bytes, vocabulary, opened, wall clock, role, pid.
 HEADER = struct.Struct("<8sIIQQQII16x")
 VERSION = 1
 

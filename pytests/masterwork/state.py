@@ -1,4 +1,4 @@
-"""What the director knows at this moment: the witnesses' last words, for conditions and messages."""
+"""What the director knows now: the witnesses' last words, for conditions and messages."""
 
 from __future__ import annotations
 

@@ -214,7 +214,8 @@ def _arm(table: Table, _: Context, base: dict) -> Step:
 def _disarm(table: Table, _: Context, base: dict) -> Step:
     what = table.string("disarm")
     if what != "all" and not all(word.isdigit() for word in what.split()):
-        raise table.error("disarm", f'"all" or numbers of rules, from 0, are expected, not {what!r}')
+        raise table.error("disarm", '"all" or numbers of rules, counted from 0, are expected, '
+                                    f"not {what!r}")
     return Disarm(**base, what=what)
 
 

@@ -1,338 +1,331 @@
-/* Hand-made histories for the judge's tests: a clock, short words for what the witnesses tell, and
- * what the judge must say of it.
+/* Hand-made histories for the judge's tests, one event a line:
  *
- *     story_begin(2, STORY_TRACED);           master 100, workers 101 and 102, ready at 0 ms
- *     story_bound(HIST_P_RESPAWN_DEADLINE, 500);
- *     story_at(1000), story_signal(101, SIGKILL), story_dies(101, STORY_KILLED);
- *     story_at(1700), story_born(103, 0, 1), story_accepts(103);
- *     story_expect(G_respawn_deadline, VERDICT_VIOLATED);
- *     story_blames(G_respawn_deadline, HIST_WATCH_EXIT, 101, HIST_ENGINE_WORKER_READY);
+ *     1.25  client.close  conn=7 a=silent b=20ms c=3 flags=reused
  *
- * One story at a time; STORY_TEST makes the cmocka entry that frees it. What has no word of its own
- * is told by story_put, story_put_in_slot or story_take. Times are milliseconds since ready. */
+ * is seconds, kind, then fields of struct hist_record. A field takes a number, a duration, a word
+ * of its list, a signal's or an errno's name. Shorthand for the seven records of a whole exchange:
+ *
+ *     1.25  fresh  conn=7 req=7 pid=10 gen=1 end=ok took=2ms times=50 every=10ms
+ *
+ * Times, connections and requests count up over `times`. Lines may be in any order. */
 #ifndef SCENARIOS_JUDGE_JUDGE_STORY_H
 #define SCENARIOS_JUDGE_JUDGE_STORY_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "scenarios/history/words.h"
 #include "scenarios/judge/judge.h"
 
-#define STORY_TEST(function) cmocka_unit_test_teardown(function, story_free)
+enum { STORY_MAX = 20000, STORY_T0_S = 10 };
 
-enum { STORY_MASTER = 100, STORY_PIDS_MAX = 1024 };
-/* STORY_TRACED: the server writes engine.* records; STORY_PLAIN: it does not, as nginx. */
-enum story_server { STORY_PLAIN, STORY_TRACED };
-/* Wait statuses. */
-enum { STORY_KILLED = SIGKILL, STORY_CRASHED = SIGSEGV, STORY_LEFT = 0, STORY_CODE_1 = 1 << 8 };
-#define STORY_UNKNOWN_STATUS UINT64_MAX
+struct story {
+    struct hist_record records[STORY_MAX];
+    size_t count;
+    const char *line; /* for messages */
+};
 
-static struct {
-    struct judge *judge;
-    uint64_t now_ns;
-    bool traced, finished;
-    struct {
-        int16_t slot;
-        uint32_t gen;
-    } workers[STORY_PIDS_MAX]; /* by pid, as story_born told */
-} story;
+/* Parameters and a server: master 10, workers 11 and 12, ready at 0. */
+#define STORY_PARAMS                                                                               \
+    "-2 director.param a=generation_header b=1\n"                                                  \
+    "-2 director.param a=workers b=2\n"                                                            \
+    "-2 director.param a=drain_bound b=3s\n"                                                       \
+    "-2 director.param a=drain_timeout b=2s\n"                                                     \
+    "-2 director.param a=fast_bound b=1s\n"                                                        \
+    "-2 director.param a=orphan_bound b=1s\n"                                                      \
+    "-2 director.param a=converge_bound b=2s\n"                                                    \
+    "-2 director.param a=control_bound b=1s\n"                                                     \
+    "-2 director.param a=cut_over_allowance b=10ms\n"                                              \
+    "-2 director.param a=keepalive_timeout b=5s\n"
+#define STORY_SERVER                                                                               \
+    STORY_PARAMS "-1 director.begin pid=1\n"                                                       \
+                 "-1 client.population slot=0 a=fresh\n"                                           \
+                 "-1 client.population slot=1 a=pooled\n"                                          \
+                 "-1 client.population slot=2 a=post\n"                                            \
+                 "-1 client.population slot=3 a=early\n"                                           \
+                 "-1 client.population slot=4 a=held\n"                                            \
+                 "-1 client.population slot=5 a=abusive\n"                                         \
+                 "-0.9 director.config gen=1 a=1 b=2\n"                                            \
+                 "-0.8 watch.root pid=10 a=1 b=10ms\n"                                             \
+                 "-0.7 watch.fork pid=11 a=10\n"                                                   \
+                 "-0.7 watch.fork pid=12 a=10\n"                                                   \
+                 "0 director.ready pid=10 gen=1\n"
+/* The same with the engine's trace. */
+#define STORY_ENGINE                                                                               \
+    "-2 director.param a=engine_trace b=1\n" STORY_SERVER "-0.8 engine.master pid=10 gen=1\n"      \
+    "-0.7 engine.spawn pid=11 slot=0 gen=1\n"                                                      \
+    "-0.7 engine.spawn pid=12 slot=1 gen=1\n"                                                      \
+    "-0.6 engine.worker_ready pid=11 slot=0 gen=1\n"                                               \
+    "-0.6 engine.worker_ready pid=12 slot=1 gen=1\n"
 
-/* ---- the clock and the plain records --------------------------------------------------------- */
-
-static inline uint64_t story_ns(double ms)
+static inline bool story_word(const char *list_name, size_t len, const char *word, uint64_t *out)
 {
-    return (uint64_t)(ms * 1e6);
+    const struct hist_list *list = hist_list_find(list_name, len);
+    for (size_t i = 0; list != NULL && i < list->count; i++)
+        if (strcmp(list->words[i].word, word) == 0) {
+            *out = i;
+            return true;
+        }
+    return false;
 }
 
-static inline void story_at(double ms)
+static inline bool story_number(const char *text, uint64_t *out)
 {
-    story.now_ns = story_ns(ms + 10000);
-}
-
-static inline void story_later(double ms)
-{
-    story.now_ns += story_ns(ms);
-}
-
-/* Tells *r, now unless it has a time of its own. */
-static inline void story_take(struct hist_record r)
-{
-    if (r.t_ns == 0)
-        r.t_ns = story.now_ns;
-    judge_observe(story.judge, &r);
-}
-
-static inline void story_put_in_slot(enum hist_kind kind, uint32_t pid, int16_t slot, uint32_t gen,
-                                     uint64_t a, uint64_t b, uint64_t c)
-{
-    story_take((struct hist_record){
-        .kind = (uint16_t)kind, .pid = pid, .slot = slot, .gen = gen, .a = a, .b = b, .c = c});
-}
-
-static inline void story_put(enum hist_kind kind, uint32_t pid, uint64_t a, uint64_t b, uint64_t c)
-{
-    story_put_in_slot(kind, pid, -1, 0, a, b, c);
-}
-
-static inline void story_param(enum hist_param param, uint64_t value)
-{
-    story_put(HIST_DIRECTOR_PARAM, 0, param, value, 0);
-}
-
-static inline void story_bound(enum hist_param param, double ms)
-{
-    story_param(param, story_ns(ms));
-}
-
-static inline void story_phase(enum hist_phase phase)
-{
-    story_put(HIST_DIRECTOR_PHASE, 0, phase, 0, 0);
-}
-
-static inline void story_stop(bool graceful)
-{
-    story_put(HIST_DIRECTOR_STOP, STORY_MASTER, graceful, 0, 0);
-}
-
-/* ---- processes ------------------------------------------------------------------------------- */
-
-static inline void story_put_worker(enum hist_kind kind, uint32_t pid, uint64_t a, uint64_t b)
-{
-    story_put_in_slot(kind, pid, story.workers[pid].slot, story.workers[pid].gen, a, b, 0);
-}
-
-/* The watcher sees a fork, and a traced master tells of it 0.2 ms later. */
-static inline void story_born(uint32_t pid, int16_t slot, uint32_t gen)
-{
-    story.workers[pid].slot = story.traced ? slot : -1;
-    story.workers[pid].gen = story.traced ? gen : 0;
-    story_put(HIST_WATCH_FORK, pid, STORY_MASTER, 0, 0);
-    if (!story.traced)
-        return;
-    story_later(0.2);
-    story_put_worker(HIST_ENGINE_SPAWN, pid, 0, 0);
-}
-
-/* Only the engine tells this. */
-static inline void story_accepts(uint32_t pid)
-{
-    if (story.traced)
-        story_put_worker(HIST_ENGINE_WORKER_READY, pid, 0, 0);
-}
-
-static inline void story_drains(uint32_t pid)
-{
-    if (story.traced)
-        story_put_worker(HIST_ENGINE_DRAIN, pid, 0, 0);
-}
-
-/* The watcher sees the exit; 0.3 ms later a traced master reaps it; at 10 ms it is seen gone. */
-static inline void story_dies(uint32_t pid, uint64_t status)
-{
-    story_put(HIST_WATCH_EXIT, pid, status, STORY_MASTER, 0);
-    story_later(0.3);
-    if (story.traced)
-        story_put_worker(HIST_ENGINE_WORKER_EXIT, pid, status, 0);
-    story_later(9.7);
-    story_put(HIST_WATCH_REAPED, pid, story_ns(10), 0, 0);
-}
-
-/* The director or a storm sends a signal: to the master, or to one worker. */
-static inline void story_signal(uint32_t pid, int number)
-{
-    story_put(HIST_DIRECTOR_SIGNAL, pid, (uint64_t)number,
-              pid == STORY_MASTER ? HIST_TO_MASTER : HIST_TO_WORKER, story.now_ns);
-}
-
-static inline void story_state(uint32_t pid, char letter)
-{
-    story_put(HIST_WATCH_STATE, pid, (unsigned char)letter, STORY_MASTER, 0);
-}
-
-static inline void story_fault(uint32_t pid, enum hist_fault kind)
-{
-    story_put(HIST_FAULT_FIRED, pid, 0, (uint64_t)kind << 32, 1);
-}
-
-/* A sample of the tree. */
-static inline void story_tree(uint64_t live, uint64_t zombies, double oldest_ms)
-{
-    story_put(HIST_WATCH_TREE, STORY_MASTER, live, zombies, story_ns(oldest_ms));
-}
-
-/* A sample of the tree each 10 ms from now until `until_ms`. */
-static inline void story_trees_until(double until_ms, uint64_t live)
-{
-    for (; story.now_ns < story_ns(until_ms + 10000); story_later(10))
-        story_tree(live, 0, 0);
-}
-
-/* ---- reloads --------------------------------------------------------------------------------- */
-
-static inline void story_config(uint32_t number, bool valid, uint64_t workers)
-{
-    story_put_in_slot(HIST_DIRECTOR_CONFIG, 0, -1, number, valid, workers, 0);
-}
-
-static inline void story_reload(uint32_t number, uint64_t sequence)
-{
-    story_put_in_slot(HIST_DIRECTOR_RELOAD, STORY_MASTER, -1, number, 1, sequence, 0);
-}
-
-static inline void story_reloaded(uint32_t number, uint64_t sequence, enum hist_report report)
-{
-    story_put_in_slot(HIST_DIRECTOR_RELOADED, STORY_MASTER, -1, number, report, sequence, 0);
-}
-
-/* ---- clients --------------------------------------------------------------------------------- */
-
-static inline void story_population(int16_t index, enum hist_population kind)
-{
-    story_put_in_slot(HIST_CLIENT_POPULATION, 1, index, 0, kind, 100000, 1);
-}
-
-/* One record about a connection and a request, of population 0. */
-static inline void story_client(enum hist_kind kind, uint64_t conn, uint64_t req, uint32_t pid,
-                                uint64_t a, uint64_t b, uint64_t c, uint16_t flags)
-{
-    story_take((struct hist_record){.kind = (uint16_t)kind,
-                                    .flags = flags,
-                                    .pid = pid,
-                                    .conn = conn,
-                                    .req = req,
-                                    .a = a,
-                                    .b = b,
-                                    .c = c});
-}
-
-/* Connects, and worker `pid` accepts it. */
-static inline void story_connect(uint64_t conn, uint32_t pid)
-{
-    story_client(HIST_CLIENT_CONNECT, conn, 0, 1, 0, 0, 0, 0);
-    story_client(HIST_CLIENT_CONNECTED, conn, 0, 1, story_ns(0.1), 0, 0, 0);
-    if (story.traced)
-        story_take((struct hist_record){
-            .kind = HIST_ENGINE_ACCEPT, .pid = pid, .slot = story.workers[pid].slot, .conn = conn});
-}
-
-/* Sends a request, whole. flags: HIST_F_REUSED and the like. */
-static inline void story_ask(uint64_t conn, uint64_t req, uint16_t flags)
-{
-    story_client(HIST_CLIENT_REQUEST, conn, req, 1, story.now_ns, 0, 0, flags);
-    story_client(HIST_CLIENT_SENT, conn, req, 1, 0, 0, 0, flags);
-}
-
-/* It ends; pid 0: no answer came that could have named who served it. */
-static inline void story_end(uint64_t conn, uint64_t req, uint32_t pid, enum hist_outcome outcome,
-                             double latency_ms, uint16_t flags)
-{
-    bool ok = outcome == HIST_OK;
-    if (ok)
-        story_client(HIST_CLIENT_FIRST_BYTE, conn, req, pid, story_ns(latency_ms), 200, 0, flags);
-    story_client(HIST_CLIENT_END, conn, req, pid, outcome, ok ? 200 : 0, story_ns(latency_ms),
-                 flags);
-}
-
-static inline void story_close(uint64_t conn, enum hist_close how)
-{
-    story_client(HIST_CLIENT_CLOSE, conn, 0, 1, how, 0, 1, 0);
-}
-
-/* A whole exchange of its own connection, begun now, over after latency_ms. Worker `pid` has it;
- * the client learns that only from an answer. */
-static inline void story_exchange(uint64_t req, uint32_t pid, enum hist_outcome outcome,
-                                  double latency_ms)
-{
-    story_connect(req + 1000000, pid);
-    story_ask(req + 1000000, req, 0);
-    story_later(latency_ms);
-    story_end(req + 1000000, req, outcome == HIST_OK ? pid : 0, outcome, latency_ms, 0);
-    story_close(req + 1000000, HIST_CLOSE_CLIENT);
-}
-
-/* ---- beginning and judging ------------------------------------------------------------------- */
-
-static inline int story_free(void **state)
-{
-    (void)state;
-    judge_free(story.judge);
-    story.judge = NULL;
-    return 0;
-}
-
-/* Master 100 and workers 101, 102, ... in slots 0, 1, ... of generation 1, and all are ready. */
-static inline void story_begin(uint32_t workers, enum story_server server)
-{
-    story.judge = judge_new();
-    story.finished = false;
-    story.traced = server == STORY_TRACED;
-    story_at(-500);
-    story_put(HIST_DIRECTOR_BEGIN, 1, 0, 0, 0);
-    story_param(HIST_P_WORKERS, workers);
-    story_param(HIST_P_ENGINE_TRACE, story.traced);
-    story_put(HIST_WATCH_ROOT, STORY_MASTER, 1, story_ns(10), 0);
-    if (story.traced)
-        story_put_in_slot(HIST_ENGINE_MASTER, STORY_MASTER, -1, 1, 1, 0, 0);
-    for (uint32_t i = 0; i < workers; i++) {
-        story_born(STORY_MASTER + 1 + i, (int16_t)i, 1);
-        story_accepts(STORY_MASTER + 1 + i);
+    static const struct {
+        const char *unit;
+        double ns;
+    } units[] = {{"", 0}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+    char *rest;
+    double number = strtod(text, &rest);
+    if (rest == text)
+        return false;
+    if (*rest == '\0') {
+        *out = text[0] == '-' ? (uint64_t)strtoll(text, NULL, 0) : strtoull(text, NULL, 0);
+        return true;
     }
-    story_at(0);
-    story_put_in_slot(HIST_DIRECTOR_READY, STORY_MASTER, -1, 1, 0, 0, 0);
-    story_phase(HIST_PHASE_BASELINE);
+    for (size_t i = 1; i < sizeof(units) / sizeof(units[0]); i++)
+        if (strcmp(rest, units[i].unit) == 0) {
+            *out = (uint64_t)(number * units[i].ns + 0.5);
+            return true;
+        }
+    return false;
 }
 
-static inline const struct judge_result *story_result(enum guarantee g)
+static inline bool story_symbol(const char *text, uint64_t *out)
 {
-    if (!story.finished)
-        judge_finish(story.judge);
-    story.finished = true;
-    return judge_result(story.judge, g);
+    for (int i = 1; i < 65; i++) {
+        const char *name = sigabbrev_np(i);
+        if (name != NULL && strncmp(text, "SIG", 3) == 0 && strcmp(text + 3, name) == 0) {
+            *out = (uint64_t)i;
+            return true;
+        }
+    }
+    for (int i = 1; i < 256; i++) {
+        const char *name = strerrorname_np(i);
+        if (name != NULL && strcmp(text, name) == 0) {
+            *out = (uint64_t)i;
+            return true;
+        }
+    }
+    return strcmp(text, "unknown") == 0 ? *out = UINT64_MAX, true : false;
 }
 
-static inline void story_print(enum guarantee g, const struct judge_result *result)
+/* `meaning` is what history.def says of the field. */
+static inline uint64_t story_value(const struct story *s, const char *meaning, const char *text)
 {
-    char line[512];
-    print_message("%s: %s: %s\n", guarantee_name(g), verdict_name(result->verdict), result->text);
-    for (size_t i = 0; i < result->violation_count; i++) {
-        const struct judge_violation *v = &result->violations[i];
-        print_message("  %s\n", v->text);
-        hist_print(line, sizeof line, &v->culprit, story_ns(10000));
-        print_message("    culprit %s\n", line);
-        hist_print(line, sizeof line, &v->cause, story_ns(10000));
-        print_message("    cause   %s\n", v->cause.kind == HIST_NONE ? "none" : line);
+    uint64_t value = 0;
+    if (strncmp(meaning, "enum ", 5) == 0) {
+        const char *name = meaning + (strncmp(meaning, "enum hist_", 10) == 0 ? 10 : 5);
+        if (story_word(name, strcspn(name, " ,"), text, &value))
+            return value;
+    }
+    if (!story_number(text, &value) && !story_symbol(text, &value))
+        fail_msg("no value: \"%s\" in \"%s\"", text, s->line);
+    return value;
+}
+
+static inline uint16_t story_flags(const struct story *s, char *text)
+{
+    uint16_t flags = 0;
+    char *rest = text;
+    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
+        uint64_t flag = 0;
+        if (!story_word("flag", 4, word, &flag))
+            fail_msg("no flag: \"%s\" in \"%s\"", word, s->line);
+        flags |= HIST_BIT(flag);
+    }
+    return flags;
+}
+
+static inline void story_put(struct story *s, const struct hist_record *r)
+{
+    if (s->count == STORY_MAX)
+        fail_msg("a story has at most %d records", STORY_MAX);
+    s->records[s->count++] = *r;
+}
+
+static inline unsigned story_kind(const char *name)
+{
+    for (unsigned i = 1; i < HIST_KIND_COUNT; i++)
+        if (strcmp(hist_kind_name(i), name) == 0)
+            return i;
+    return HIST_NONE;
+}
+
+/* Of one line: its record, and the shorthand's own fields. */
+struct story_line {
+    struct hist_record r;
+    uint64_t end, took_ns, times, every_ns;
+};
+
+static inline void story_field(const struct story *s, struct story_line *l, const char *key,
+                               char *value)
+{
+    const char *const *fields = hist_kinds[l->r.kind].fields;
+    if (strcmp(key, "end") == 0)
+        l->end = story_value(s, "enum hist_outcome", value);
+    else if (strcmp(key, "took") == 0)
+        l->took_ns = story_value(s, "", value);
+    else if (strcmp(key, "times") == 0)
+        l->times = story_value(s, "", value);
+    else if (strcmp(key, "every") == 0)
+        l->every_ns = story_value(s, "", value);
+    else if (strcmp(key, "flags") == 0)
+        l->r.flags = story_flags(s, value);
+    else if (strcmp(key, "pid") == 0)
+        l->r.pid = (uint32_t)story_value(s, "", value);
+    else if (strcmp(key, "slot") == 0)
+        l->r.slot = (int16_t)story_value(s, "", value);
+    else if (strcmp(key, "gen") == 0)
+        l->r.gen = (uint32_t)story_value(s, "", value);
+    else if (strcmp(key, "conn") == 0)
+        l->r.conn = story_value(s, "", value);
+    else if (strcmp(key, "req") == 0)
+        l->r.req = story_value(s, "", value);
+    else if (strcmp(key, "a") == 0)
+        l->r.a = story_value(s, fields[HIST_FIELD_A], value);
+    else if (strcmp(key, "b") == 0)
+        l->r.b = story_value(s, fields[HIST_FIELD_B], value);
+    else if (strcmp(key, "c") == 0)
+        l->r.c = story_value(s, fields[HIST_FIELD_C], value);
+    else
+        fail_msg("no field: \"%s\" in \"%s\"", key, s->line);
+}
+
+/* The records of one exchange on a connection of its own. */
+static inline void story_exchange(struct story *s, const struct story_line *l)
+{
+    struct hist_record r = l->r;
+    uint64_t t0 = r.t_ns, end_ns = t0 + l->took_ns;
+    uint16_t flags = r.flags;
+    bool answered = l->end == HIST_OK || l->end == HIST_SERVER_ERROR || l->end == HIST_WRONG_BODY ||
+                    l->end == HIST_RESET_MID || l->end == HIST_TRUNCATED;
+    uint32_t pid = r.pid;
+    r.pid = 0;
+    r.flags = 0;
+#define PUT(time, which, ...)                                                                      \
+    do {                                                                                           \
+        struct hist_record record = r;                                                             \
+        record.t_ns = (time);                                                                      \
+        record.kind = (which);                                                                     \
+        __VA_ARGS__;                                                                               \
+        story_put(s, &record);                                                                     \
+    } while (0)
+    PUT(t0, HIST_CLIENT_CONNECT, record.req = 0);
+    PUT(t0 + 50000, HIST_CLIENT_CONNECTED, record.req = 0, record.a = 50000);
+    PUT(t0 + 60000, HIST_CLIENT_REQUEST, record.flags = flags);
+    PUT(t0 + 70000, HIST_CLIENT_SENT, (void)0);
+    if (answered)
+        PUT(end_ns - 10000, HIST_CLIENT_FIRST_BYTE, record.pid = pid,
+            record.a = l->took_ns - 10000);
+    PUT(end_ns, HIST_CLIENT_END, record.pid = answered ? pid : 0, record.flags = flags,
+        record.a = l->end, record.c = l->took_ns);
+    PUT(end_ns + 1000, HIST_CLIENT_CLOSE, record.a = l->end == HIST_OK ? 1 : 3, record.c = 1,
+        record.flags = l->end == HIST_OK ? HIST_BIT(HIST_F_ANSWERED) : 0);
+#undef PUT
+}
+
+static inline void story_line(struct story *s, char *text)
+{
+    struct story_line l = {.end = HIST_OK, .took_ns = 1000000, .times = 1, .every_ns = 1000000};
+    char *rest = text + strspn(text, " "), *word = strsep(&rest, " ");
+    if (*word == '\0')
+        return;
+    double seconds = strtod(word, NULL);
+    l.r.t_ns = (uint64_t)((seconds + STORY_T0_S) * 1e9 + 0.5);
+    l.r.slot = -1;
+    rest += strspn(rest, " ");
+    const char *kind = strsep(&rest, " ");
+    bool exchange = strcmp(kind, "fresh") == 0;
+    if (!exchange && (l.r.kind = (uint16_t)story_kind(kind)) == HIST_NONE)
+        fail_msg("no kind: \"%s\" in \"%s\"", kind, s->line);
+    while ((word = strsep(&rest, " ")) != NULL) {
+        char *value = strchr(word, '=');
+        if (value == NULL)
+            continue;
+        *value++ = '\0';
+        story_field(s, &l, word, value);
+    }
+    for (uint64_t i = 0; i < l.times; i++) {
+        if (exchange)
+            story_exchange(s, &l);
+        else
+            story_put(s, &l.r);
+        l.r.t_ns += l.every_ns;
+        l.r.conn += l.r.conn != 0 && exchange;
+        l.r.req += l.r.req != 0;
     }
 }
 
-/* Ends the story. */
-static inline void story_expect(enum guarantee g, enum verdict verdict)
+static inline int story_compare(const void *left, const void *right)
 {
-    const struct judge_result *result = story_result(g);
-    if (result->verdict == verdict)
-        return;
-    story_print(g, result);
-    fail_msg("%s: expected %s", guarantee_name(g), verdict_name(verdict));
+    const struct hist_record *a = left, *b = right;
+    return (a->t_ns > b->t_ns) - (a->t_ns < b->t_ns);
 }
 
-/* The first violation shows a record of this kind and pid, caused by one of that kind (HIST_NONE:
- * by nothing the checker knows). */
-static inline void story_blames(enum guarantee g, enum hist_kind culprit, uint32_t pid,
-                                enum hist_kind cause)
+/* Insertion sort: stable, and a story is nearly in order. */
+static inline void story_sort(struct story *s)
 {
-    const struct judge_result *result = story_result(g);
-    const struct judge_violation *v = &result->violations[0];
-    if (result->violation_count != 0 && v->culprit.kind == culprit && v->culprit.pid == pid &&
-        v->cause.kind == cause)
-        return;
-    story_print(g, result);
-    fail_msg("%s: expected %s of %u to be blamed, because of %s", guarantee_name(g),
-             hist_kind_name(culprit), pid, cause ? hist_kind_name(cause) : "nothing");
+    for (size_t i = 1; i < s->count; i++) {
+        struct hist_record r = s->records[i];
+        size_t at = i;
+        for (; at > 0 && story_compare(&s->records[at - 1], &r) > 0; at--)
+            s->records[at] = s->records[at - 1];
+        s->records[at] = r;
+    }
 }
+
+/* Free with free(). */
+static inline struct story *story_read(const char *text)
+{
+    struct story *s = calloc(1, sizeof(*s));
+    char *copy = strdup(text), *rest = copy, *line;
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        char whole[256];
+        snprintf(whole, sizeof(whole), "%s", line);
+        s->line = whole;
+        story_line(s, line);
+    }
+    free(copy);
+    story_sort(s);
+    return s;
+}
+
+/* The result of one guarantee over a story. */
+static inline struct judge_result story_judge(enum guarantee g, const char *text)
+{
+    struct story *s = story_read(text);
+    struct judge *j = judge_new();
+    for (size_t i = 0; i < s->count; i++)
+        judge_observe(j, &s->records[i]);
+    judge_finish(j);
+    struct judge_result result = *judge_result(j, g);
+    judge_free(j);
+    free(s);
+    return result;
+}
+
+static inline void story_expect(enum guarantee g, enum verdict verdict, const char *text,
+                                const char *file, int line)
+{
+    struct judge_result r = story_judge(g, text);
+    if (r.verdict == verdict)
+        return;
+    print_error("%s:%d: %s: %s, expected %s: %s\n%s\n", file, line, guarantee_name(g),
+                verdict_name(r.verdict), verdict_name(verdict), r.text,
+                r.violation_count > 0 ? r.violations[0].text : "");
+    fail();
+}
+
+#define HOLDS(g, text) story_expect(G_##g, VERDICT_HOLDS, text, __FILE__, __LINE__)
+#define VIOLATED(g, text) story_expect(G_##g, VERDICT_VIOLATED, text, __FILE__, __LINE__)
+#define UNKNOWN(g, text) story_expect(G_##g, VERDICT_UNKNOWN, text, __FILE__, __LINE__)
 
 #endif

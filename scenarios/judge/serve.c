@@ -144,6 +144,7 @@ struct step {
     } windows[STEP_WINDOWS];       /* a ring: requests span few reloads */
     size_t window_count;
     uint64_t lag_ns;
+    bool doubtful; /* a rise that the prober's lag may have made */
 };
 
 static bool step_in_window(const struct step *s, uint64_t due_ns, uint64_t t_ns)
@@ -225,8 +226,10 @@ static bool step_judge(struct judge_context *c, const struct measure *m, const c
     uint64_t before_ns = spread_quantile(&m->baseline, 990);
     uint64_t during_ns = spread_quantile(&m->reload, 990);
     uint64_t allowed_ns = before_ns + world_param(c->world, HIST_P_LATENCY_STEP, 0);
-    if (during_ns > allowed_ns && during_ns - allowed_ns <= s->lag_ns)
+    if (during_ns > allowed_ns && during_ns - allowed_ns <= s->lag_ns) {
+        s->doubtful = true;
         return false;
+    }
     judge_seen(c, m->reload.count);
     if (during_ns > allowed_ns)
         judge_violate(c, &m->worst, NULL,
@@ -248,9 +251,11 @@ static void step_finish(struct judge_context *c)
     judged = step_judge(c, &s->first_byte, "first-byte") || judged;
     if (s->window_count == 0)
         judge_unknown(c, "nothing was reloaded");
+    else if (s->doubtful)
+        judge_unknown(c, "p99 rose by no more than the prober itself was late (%.1f ms)",
+                      MS(s->lag_ns));
     else if (!judged)
-        judge_unknown(c, "fewer than %d samples, or the prober was late by as much (%.1f ms)",
-                      STEP_SAMPLES_MIN, MS(s->lag_ns));
+        judge_unknown(c, "fewer than %d samples in the baseline or in reloads", STEP_SAMPLES_MIN);
     judge_strength(c, "first-byte p99 %.1f ms in %llu reloads, %.1f ms in the baseline",
                    MS(spread_quantile(&s->first_byte.reload, 990)), (ull)s->window_count,
                    MS(spread_quantile(&s->first_byte.baseline, 990)));

@@ -198,10 +198,10 @@ static void accounted_observe(struct judge_context *c, const struct hist_record 
 {
     struct accounted *a = c->state;
     if (a->count > 0) {
+        decide_due(c);
         for (size_t i = 0; i < a->count; i++)
             if (explains(r, failure_at(a, i)))
                 failure_at(a, i)->explained = true;
-        decide_due(c);
     }
     if (r->kind == HIST_CLIENT_REQUEST)
         a->begun++;

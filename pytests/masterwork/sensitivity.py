@@ -1,6 +1,5 @@
 """`masterwork sensitivity`: the judge is judged. Every sabotage is armed in its story on the engine
-and must turn its guarantee to violated; one that is not caught means a blind judge or a blind story.
-"""
+and must turn its guarantee to violated; one that is not caught means a blind judge or story."""
 
 from __future__ import annotations
 

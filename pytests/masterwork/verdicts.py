@@ -109,8 +109,8 @@ def add_up(target: Target, results: list[StoryResult], guarantees: Iterable[str]
         verdict = worst(item.verdict for item in staged)
         shown = max((item for item, _ in items if item.verdict == verdict),
                     key=lambda item: (item.aimed, item.checked), default=None)
-        totals.append(Total(name, verdict, len(staged), shown.summary() if shown else "nothing was staged",
-                            target.promise(name).kind))
+        seen = shown.summary() if shown else "nothing was staged"
+        totals.append(Total(name, verdict, len(staged), seen, target.promise(name).kind))
     return totals
 
 

@@ -1,6 +1,10 @@
 /* One request and its answer: from a parsed head to a handler, and from a handler to bytes. */
 #include "engine/http/exchange.h"
 
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "engine/http/access_log.h"
 #include "engine/http/answer.h"
 #include "engine/http/handler.h"
@@ -144,8 +148,8 @@ static void exchange_dispatch(struct exchange *x)
 void exchange_redirect(struct exchange *x, struct conf_str path)
 {
     if (++x->redirects > INTERNAL_REDIRECTS_MAX) {
-        log_line(LEVEL_ERR, "*%llu rewrite or internal redirection cycle at \"%.*s\"",
-                 (unsigned long long)x->client->number, (int)path.len, path.at);
+        exchange_log(x, LEVEL_ERR, "rewrite or internal redirection cycle at \"%.*s\"",
+                     (int)path.len, path.at);
         answer_page(x, 500);
         return;
     }
@@ -266,4 +270,25 @@ size_t exchange_location_index(const struct exchange *x)
 {
     return x->location == x->server->fallback ? x->server->location_count
                                               : (size_t)(x->location - x->server->locations);
+}
+
+void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)
+{
+    enum { MESSAGE_MAX = 1024, REQUEST_MAX = 512 };
+    if (x->location != NULL && (int)level > x->location->error_level)
+        return;
+    char message[MESSAGE_MAX], peer[INET6_ADDRSTRLEN] = "unix:";
+    const union http_address *address = &x->client->peer;
+    if (address->plain.sa_family == AF_INET)
+        inet_ntop(AF_INET, &address->in.sin_addr, peer, sizeof peer);
+    else if (address->plain.sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &address->in6.sin6_addr, peer, sizeof peer);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    struct conf_str line = exchange_span(x, x->head.line);
+    int line_len = line.len < REQUEST_MAX ? (int)line.len : REQUEST_MAX;
+    log_line(level, "*%llu %s, client: %s, request: \"%.*s\"",
+             (unsigned long long)x->client->number, message, peer, line_len, line.at);
 }

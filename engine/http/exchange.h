@@ -182,6 +182,9 @@ static inline struct conf_str exchange_span(const struct exchange *x, struct htt
 struct conf_str exchange_known_header(const struct exchange *x, enum http1_name name);
 /* The number in argument `name`, or `otherwise`. */
 uint64_t exchange_argument(const struct exchange *x, const char *name, uint64_t otherwise);
+/* A line in the error log that says whom it is about, if the location's error_log wants it. */
+void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Decides location and handler anew for another path of the same server. */
 void exchange_redirect(struct exchange *x, struct conf_str path);
 

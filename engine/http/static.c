@@ -41,8 +41,7 @@ static void static_refuse(struct exchange *x, struct conf_str name, int err)
     int status = missing ? 404 : err == EACCES || err == EPERM || err == ELOOP ? 403 : 500;
     enum log_level level = status == 500 ? LEVEL_CRIT : LEVEL_ERR;
     if (!missing || x->location->log_not_found)
-        log_line(level, "*%llu open() \"%s\" failed (%d: %s)",
-                 (unsigned long long)x->client->number, name.at, err, strerror(err));
+        exchange_log(x, level, "open() \"%s\" failed (%d: %s)", name.at, err, strerror(err));
     answer_page(x, status);
 }
 
@@ -140,8 +139,7 @@ static void static_index(struct exchange *x)
         static_refuse(x, name.at != NULL ? name : x->path, name.at != NULL ? ENOENT : ENOMEM);
         return;
     }
-    log_line(LEVEL_ERR, "*%llu directory index of \"%s\" is forbidden",
-             (unsigned long long)x->client->number, name.at);
+    exchange_log(x, LEVEL_ERR, "directory index of \"%s\" is forbidden", name.at);
     answer_page(x, 403);
 }
 

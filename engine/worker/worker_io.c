@@ -162,8 +162,9 @@ void io_parse(struct turn *t)
     c->in->at = flight->base + head->at;
     c->client.requests++;
     if (result == HTTP1_BAD) {
-        log_line(LEVEL_INFO, "*%llu client sent an invalid request: %s",
-                 (unsigned long long)c->client.number, http1_reason(head->reason));
+        flight->x.buf = c->in->bytes + flight->base;
+        exchange_log(&flight->x, LEVEL_INFO, "client sent an invalid request: %s",
+                     http1_reason(head->reason));
         turn_push_event(t, (struct conn_event){.kind = CONN_EV_HEAD_BAD,
                                                .status = (uint16_t)http1_status(head->reason)});
         return;
@@ -358,8 +359,7 @@ void io_begin_answer(struct turn *t)
     fault_step(FAULT_worker_response);
     flight->head = exchange_head(x, closes);
     if (flight->head.at == NULL) {
-        log_line(LEVEL_CRIT, "*%llu no memory for an answer's head",
-                 (unsigned long long)c->client.number);
+        exchange_log(x, LEVEL_CRIT, "no memory for an answer's head");
         turn_push(t, CONN_EV_ABANDONED, 0);
         return;
     }

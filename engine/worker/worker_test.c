@@ -14,6 +14,7 @@ static const char site[] = "keepalive_timeout 60s;\n"
                            "  location /stream { test_handler stream; }\n"
                            "  location /tunnel { test_handler tunnel; }\n"
                            "  location /early { return 413; }\n"
+                           "  location /file { sendfile on; tcp_nopush on; }\n"
                            "  location /brief { keepalive_timeout 100ms; return 200 ok; }\n"
                            "}\n";
 #define EVENTS "events { worker_connections 64; }"
@@ -119,26 +120,48 @@ static void an_early_answer_is_not_reset(void **state)
     client_close(client);
 }
 
+/* Reads the rest of the connection: it must be the pattern, so many bytes of it. */
+static void expect_pattern(struct rig_client *client, uint64_t bytes)
+{
+    while (strstr(client->bytes, "\r\n\r\n") == NULL)
+        assert_true(client_receive(client) > 0);
+    client_take(client, client->head,
+                (size_t)(strstr(client->bytes, "\r\n\r\n") - client->bytes) + 4);
+    uint64_t offset = 0;
+    do {
+        for (size_t i = 0; i < client->len; i++)
+            assert_int_equal((unsigned char)client->bytes[i], pattern_byte(offset + i));
+        offset += client->len;
+        client->len = 0;
+    } while (client_receive(client) > 0);
+    assert_int_equal(offset, bytes);
+}
+
 static void sends_long_answers(void **state)
 {
     (void)state;
     rig_start(EVENTS, site);
     struct rig_client *client = rig_connect();
     client_send(client, "GET /bytes?n=3000000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    while (strstr(client->bytes, "\r\n\r\n") == NULL)
-        assert_true(client_receive(client) > 0);
-    client_take(client, client->head,
-                (size_t)(strstr(client->bytes, "\r\n\r\n") - client->bytes) + 4);
-    uint64_t offset = 0;
-    for (;;) {
-        for (size_t i = 0; i < client->len; i++)
-            assert_int_equal((unsigned char)client->bytes[i], pattern_byte(offset + i));
-        offset += client->len;
-        client->len = 0;
-        if (client_receive(client) <= 0)
-            break;
-    }
-    assert_int_equal(offset, 3000000);
+    expect_pattern(client, 3000000);
+    client_close(client);
+}
+
+static void sends_files(void **state)
+{
+    enum { BYTES = 1500000 };
+    static unsigned char bytes[BYTES];
+    char path[128];
+    (void)state;
+    rig_start(EVENTS, site);
+    pattern_fill(bytes, BYTES, 0);
+    rig_path(path, sizeof path, "file");
+    FILE *file = fopen(path, "w");
+    assert_int_equal(fwrite(bytes, 1, BYTES, file), BYTES);
+    fclose(file);
+    struct rig_client *client = rig_connect();
+    client_send(client, "GET /file HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    expect_pattern(client, BYTES);
     client_close(client);
 }
 
@@ -396,6 +419,7 @@ int main(void)
         TEST(reads_bodies),
         TEST(an_early_answer_is_not_reset),
         TEST(sends_long_answers),
+        TEST(sends_files),
         TEST(carries_tunnels),
         TEST(idle_connections_end_in_time),
         TEST(refuses_what_is_malformed),

@@ -263,7 +263,7 @@ bool exchange_must_close(const struct exchange *x)
 {
     const struct answer *answer = &x->answer;
     bool endless = answer->body == BODY_PULL && !answer->length_known && !answer->upgraded;
-    return answer->must_close || (endless && x->head.minor == 0);
+    return endless && x->head.minor == 0;
 }
 
 size_t exchange_location_index(const struct exchange *x)

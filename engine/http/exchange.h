@@ -31,7 +31,6 @@ struct access_logs;
 
 /* What all requests of a worker share. */
 struct http_site {
-    const struct conf *conf;
     const struct scoreboard *board;
     struct access_logs *logs;
     struct conf_str hostname;
@@ -82,7 +81,6 @@ struct answer {
     bool chunks_over; /* the last chunk was made */
     bool upgraded;    /* 101: from here on bytes go through exchange_input and exchange_pull */
     bool silent;      /* close without a word (return 444) */
-    bool must_close;  /* the connection cannot be used for another request */
     struct conf_str content_type;
     struct answer_header headers[ANSWER_HEADERS_MAX];
     size_t header_count;

@@ -115,8 +115,7 @@ static inline void fixture_load(const char *http)
     int err;
     fx->board = scoreboard_new(&err);
     assert_non_null(fx->board);
-    fx->site = (struct http_site){.conf = fx->conf,
-                                  .board = fx->board,
+    fx->site = (struct http_site){.board = fx->board,
                                   .logs = &fx->logs,
                                   .hostname = STR("machine"),
                                   .slot = 3,

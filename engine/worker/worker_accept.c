@@ -166,7 +166,8 @@ static enum adm_event_kind admission_event_of(int err)
     }
 }
 
-static void admission_fail(struct worker *w, const struct listener *listener, int err)
+/* False: there is no point in trying again in this turn. */
+static bool admission_fail(struct worker *w, const struct listener *listener, int err)
 {
     enum adm_event_kind kind = admission_event_of(err);
     if (kind != ADM_EV_EMPTY)
@@ -175,6 +176,7 @@ static void admission_fail(struct worker *w, const struct listener *listener, in
         log_line(LEVEL_CRIT, "accept() on %s failed (%d: %s)", listener->conf->text.at, -err,
                  strerror(-err));
     admission_happen(w, kind, 0);
+    return kind == ADM_EV_ABORTED;
 }
 
 static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
@@ -189,7 +191,8 @@ static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
         socklen_t peer_len = sizeof peer;
         int fd = sys_accept(listener->fd, &peer, &peer_len);
         if (fd < 0) {
-            admission_fail(w, listener, fd);
+            if (!admission_fail(w, listener, fd))
+                return;
             continue;
         }
         if (peer_len == 0 || peer.ss_family == AF_UNSPEC)

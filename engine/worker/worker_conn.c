@@ -149,6 +149,12 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
     turn_run(&turn);
 }
 
+/* When the request under way wants to be called; 0: no request, or it waits for no time. */
+static uint64_t connection_wake_ns(const struct connection *c)
+{
+    return c->flight != NULL && !c->flight->over ? c->flight->x.wake_ns : 0;
+}
+
 static void connection_on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct connection *c = timer->data;
@@ -157,7 +163,7 @@ static void connection_on_timer(struct ev_loop *loop, ev_timer *timer, int reven
     c->timer_ns = 0;
     struct turn turn = {.c = c};
     turn_push(&turn, CONN_EV_TIMER, 0);
-    uint64_t wake_ns = c->flight != NULL ? c->flight->x.wake_ns : 0;
+    uint64_t wake_ns = connection_wake_ns(c);
     if (wake_ns != 0 && wake_ns <= c->worker->site.now_ns)
         io_wake(&turn);
     turn_run(&turn);
@@ -180,7 +186,7 @@ static void connection_watch(struct connection *c)
 static void connection_arm(struct connection *c)
 {
     uint64_t due_ns = conn_next_deadline_ns(&c->conn);
-    uint64_t wake_ns = c->flight != NULL ? c->flight->x.wake_ns : 0;
+    uint64_t wake_ns = connection_wake_ns(c);
     if (wake_ns != 0 && wake_ns < due_ns)
         due_ns = wake_ns;
     if (due_ns == CONN_NEVER_NS || (c->timer_ns != 0 && c->timer_ns <= due_ns))

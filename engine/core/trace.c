@@ -189,13 +189,28 @@ static bool ends_word(char c)
     return c == '\0' || c == ' ' || c == '\n' || c == ';' || c == ',';
 }
 
+enum list { EVENTS, EFFECTS, REASONS, SABOTAGES };
+
+static const char *word_of(enum list list, unsigned index)
+{
+    switch (list) {
+    case EVENTS:
+        return sup_event_word(index);
+    case EFFECTS:
+        return sup_effect_word(index);
+    case REASONS:
+        return sup_reason_word(index);
+    default:
+        return sup_sabotage_word(index);
+    }
+}
+
 /* A word of a list: the number whose word stands here, followed by the end of the word. */
-static bool take_word(const char **at, const char *(*word_of)(unsigned), unsigned count,
-                      unsigned *index)
+static bool take_word(const char **at, enum list list, unsigned count, unsigned *index)
 {
     for (unsigned i = 0; i < count; i++) {
         const char *after = *at;
-        if (take(&after, word_of(i)) && ends_word(*after)) {
+        if (take(&after, word_of(list, i)) && ends_word(*after)) {
             *at = after;
             *index = i;
             return true;
@@ -243,7 +258,7 @@ static bool take_sabotage(const char **at, uint64_t *sabotage)
     if (!take(&p, " sabotage="))
         return false;
     do {
-        if (!take_word(&p, sup_sabotage_word, SUP_SABOTAGE_COUNT, &bit))
+        if (!take_word(&p, SABOTAGES, SUP_SABOTAGE_COUNT, &bit))
             return false;
         *sabotage |= UINT64_C(1) << bit;
     } while (take(&p, ","));
@@ -254,7 +269,7 @@ static bool take_sabotage(const char **at, uint64_t *sabotage)
 static bool take_event(const char **at, struct sup_event *event)
 {
     unsigned kind;
-    if (!take_word(at, sup_event_word, SUP_EVENT_COUNT, &kind))
+    if (!take_word(at, EVENTS, SUP_EVENT_COUNT, &kind))
         return false;
     *event = (struct sup_event){.kind = (enum sup_event_kind)kind};
     if (names_worker(event->kind) && !take_name(at, &event->slot, &event->generation))
@@ -268,14 +283,14 @@ static bool take_event(const char **at, struct sup_event *event)
 static bool take_effect(const char **at, struct sup_effect *effect)
 {
     unsigned kind, reason;
-    if (!take_word(at, sup_effect_word, SUP_EFFECT_COUNT, &kind))
+    if (!take_word(at, EFFECTS, SUP_EFFECT_COUNT, &kind))
         return false;
     *effect = (struct sup_effect){.kind = (uint8_t)kind, .slot = -1};
     take_name(at, &effect->slot, &effect->generation);
     while (take_field(at, effect_fields, effect))
         continue;
     if (take(at, " because=")) {
-        if (!take_word(at, sup_reason_word, SUP_REASON_COUNT, &reason))
+        if (!take_word(at, REASONS, SUP_REASON_COUNT, &reason))
             return false;
         effect->reason = (uint8_t)reason;
     }

@@ -1,0 +1,53 @@
+/* The pid file of a master, and of two masters: while an upgrade is under way the old master is in
+ * FILE.oldbin and the new one in FILE, and each removes only what names itself. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/master/master_impl.h"
+#include "engine/master/pidfile.h"
+#include "engine/os/log.h"
+#include "faultinject/fault.h"
+
+static const char *oldbin_path(const struct master *m, char *out, size_t size)
+{
+    snprintf(out, size, "%s.oldbin", m->current.conf->pid_path.at);
+    return out;
+}
+
+int files_write_pid(struct master *m)
+{
+    int err = pidfile_write(m->current.conf->pid_path.at, m->pid);
+    m->pid_written = err == 0;
+    return err;
+}
+
+/* The pid file itself stays until the new master replaces it, so that at no time there is none. */
+int files_write_oldbin(struct master *m)
+{
+    char path[PATH_MAX];
+    int err = pidfile_write(oldbin_path(m, path, sizeof(path)), m->pid);
+    if (err < 0)
+        log_line(LEVEL_ALERT, "\"%s\" cannot be written (%d: %s), the new binary is not started",
+                 path, -err, strerror(-err));
+    return err;
+}
+
+void files_restore_pid(struct master *m)
+{
+    char path[PATH_MAX];
+    if (pidfile_read(m->current.conf->pid_path.at) != m->pid && files_write_pid(m) < 0)
+        log_line(LEVEL_ALERT, "the pid file \"%s\" cannot be restored",
+                 m->current.conf->pid_path.at);
+    pidfile_remove(oldbin_path(m, path, sizeof(path)), m->pid);
+}
+
+void files_remove(struct master *m)
+{
+    char path[PATH_MAX];
+    if (fault_sabotage(FAULT_sabotage_leave_pid_file))
+        return;
+    pidfile_remove(m->current.conf->pid_path.at, m->pid);
+    pidfile_remove(oldbin_path(m, path, sizeof(path)), m->pid);
+}

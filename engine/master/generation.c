@@ -1,0 +1,99 @@
+/* What one configuration needs to be open before its workers can be started. */
+#include "engine/master/generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/os/log.h"
+#include "engine/os/sys.h"
+#include "faultinject/fault.h"
+
+/* Workers that run as another user open the file again when logs are rotated: it must be theirs. */
+static void give_to_user(int fd, const struct conf *conf)
+{
+    struct stat st;
+    if (geteuid() != 0 || conf->user.len == 0)
+        return;
+    const struct passwd *user = getpwnam(conf->user.at);
+    if (user == NULL || sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid == user->pw_uid)
+        return;
+    if (fchown(fd, user->pw_uid, (gid_t)-1) != 0)
+        log_line(LEVEL_WARN, "a log file could not be given to user \"%s\" (%d: %s)", conf->user.at,
+                 errno, strerror(errno));
+}
+
+static int open_log(const struct conf_log_file *file, const struct conf *conf)
+{
+    int fd = sys_open(file->path.at, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    if (fd >= 0)
+        give_to_user(fd, conf);
+    return fd;
+}
+
+static int open_logs(struct generation *g, struct conf *conf, struct listeners_error *error)
+{
+    for (; g->log_count < conf->log_file_count; g->log_count++) {
+        const struct conf_log_file *file = &conf->log_files[g->log_count];
+        int fd = open_log(file, conf);
+        if (fd < 0) {
+            snprintf(error->text, sizeof(error->text), "open() \"%s\" failed (%d: %s)",
+                     file->path.at, -fd, strerror(-fd));
+            return fd;
+        }
+        g->log_fds[g->log_count] = fd;
+    }
+    return 0;
+}
+
+int generation_open(struct generation *g, struct conf *conf, struct listeners *listeners,
+                    struct listeners_error *error)
+{
+    *g = (struct generation){0};
+    g->listen_fds = calloc(conf->listen_count + 1, sizeof(int));
+    g->log_fds = calloc(conf->log_file_count + 1, sizeof(int));
+    int err = g->listen_fds != NULL && g->log_fds != NULL ? 0 : -ENOMEM;
+    if (err < 0)
+        snprintf(error->text, sizeof(error->text), "no memory for a new configuration");
+    if (err == 0)
+        err = open_logs(g, conf, error);
+    if (err == 0)
+        err = listeners_open(listeners, conf, g->listen_fds, error);
+    if (err == 0)
+        g->conf = conf;
+    else
+        generation_close(g);
+    return err;
+}
+
+void generation_close(struct generation *g)
+{
+    for (size_t i = 0; i < g->log_count; i++)
+        sys_close(g->log_fds[i]);
+    free(g->log_fds);
+    free(g->listen_fds);
+    if (g->conf != NULL)
+        conf_free(g->conf);
+    *g = (struct generation){0};
+}
+
+void generation_reopen_logs(struct generation *g)
+{
+    for (size_t i = 0; i < g->log_count; i++) {
+        const struct conf_log_file *file = &g->conf->log_files[i];
+        int err = -fault_step(FAULT_log_reopen);
+        int fd = err < 0 ? err : open_log(file, g->conf);
+        if (fd < 0) {
+            log_line(LEVEL_EMERG, "open() \"%s\" failed (%d: %s), the old file is kept",
+                     file->path.at, -fd, strerror(-fd));
+            continue;
+        }
+        sys_close(g->log_fds[i]);
+        g->log_fds[i] = fd;
+    }
+}

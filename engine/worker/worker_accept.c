@@ -37,13 +37,13 @@ static void admission_perform(struct worker *w, const struct adm_effect *effect)
         admission_watch(w, effect);
         break;
     case ADM_DO_RELIEVE:
-        connections_tell(w, CONN_EV_REAP, effect->value);
+        connections_relieve(w, effect->value);
         break;
     case ADM_DO_DRAIN_ALL:
         admission_drain(w);
         break;
     case ADM_DO_CLOSE_ALL:
-        connections_tell(w, CONN_EV_CUT, UINT32_MAX);
+        connections_tell(w, CONN_EV_CUT);
         break;
     case ADM_DO_EXIT:
         worker_leave(w, (int)effect->value);
@@ -132,7 +132,7 @@ static void admission_drain(struct worker *w)
     SCORE_SET(w->args->row->draining, 1);
     worker_record(w, HIST_ENGINE_DRAIN, &(struct hist_record){.a = w->adm.active});
     access_logs_flush(&w->logs);
-    connections_tell(w, CONN_EV_DRAIN, UINT32_MAX);
+    connections_tell(w, CONN_EV_DRAIN);
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */

@@ -367,20 +367,44 @@ static void connection_close(struct turn *t, const struct conn_effect *effect)
     admission_happen(w, ADM_EV_CLOSED, 0);
 }
 
-void connections_tell(struct worker *w, enum conn_event_kind kind, uint32_t most)
+void connections_tell(struct worker *w, enum conn_event_kind kind)
 {
+    for (uint32_t i = 0; i < w->adm.options.connections_max; i++)
+        if (w->connections[i].conn.state != CONN_CLOSED)
+            connection_happen(&w->connections[i], kind, 0);
+}
+
+/* A client that has just come gets this long for the first byte of its request before it counts as
+ * one that only takes up room. */
+#define FRESH_PATIENCE_NS (1 * NS_PER_S)
+
+static bool connection_is_spared(const struct connection *c)
+{
+    return c->conn.state == CONN_CLOSED ||
+           (c->conn.state == CONN_FRESH &&
+            c->worker->site.now_ns - c->conn.opened_ns < FRESH_PATIENCE_NS);
+}
+
+/* The longest idle connection that may be told; NULL: there is none. */
+static struct connection *connections_find_idle(struct worker *w)
+{
+    for (struct link *link = w->idle.next; link != &w->idle; link = link->next)
+        if (!connection_is_spared(CONNECTION_OF(link)))
+            return CONNECTION_OF(link);
+    return NULL;
+}
+
+void connections_relieve(struct worker *w, uint32_t count)
+{
+    struct connection *c;
     uint32_t told = 0;
-    while (most < w->adm.options.connections_max && told < most && !link_alone(&w->idle)) {
-        struct connection *c = CONNECTION_OF(w->idle.next);
-        connection_list(c, false); /* so that each is told once; settling puts it back */
-        connection_happen(c, kind, 0);
-        told++;
-    }
-    for (uint32_t i = 0; i < w->adm.options.connections_max && told < most; i++) {
-        struct connection *c = &w->connections[i];
-        if (c->conn.state == CONN_CLOSED)
+    for (; told < count && (c = connections_find_idle(w)) != NULL; told++)
+        connection_happen(c, CONN_EV_REAP, 0); /* it leaves the list: it closes, or is busy */
+    for (uint32_t i = 0; i < w->adm.options.connections_max && told < count; i++) {
+        c = &w->connections[i];
+        if (connection_is_spared(c))
             continue;
-        connection_happen(c, kind, 0);
+        connection_happen(c, CONN_EV_REAP, 0);
         told++;
     }
 }

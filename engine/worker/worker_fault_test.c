@@ -143,17 +143,17 @@ static void unread_data_resets_the_answer(void **state)
 {
     static char body[200000];
     ssize_t got;
+    bool reset = false;
     (void)state;
     rig_start(EVENTS, site);
     arm("sabotage.no_linger");
     struct rig_client *client = rig_connect();
     client_send(client, "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n");
-    for (int i = 0; i < 10; i++)
-        if (send(client->fd, body, sizeof body, MSG_NOSIGNAL) < 0)
-            break; /* reset already */
+    for (int i = 0; i < 10 && !reset; i++)
+        reset = send(client->fd, body, sizeof body, MSG_NOSIGNAL) < 0;
     while ((got = client_receive(client)) > 0)
         continue;
-    assert_int_equal(got, -ECONNRESET);
+    assert_true(reset || got == -ECONNRESET);
     client_close(client);
 }
 

@@ -145,8 +145,10 @@ void connections_free(struct worker *w);
 /* Takes over an accepted socket. */
 void connection_open(struct worker *w, const struct listener *listener, int fd,
                      const struct sockaddr_storage *peer);
-/* Tells every connection, or `most` of them, the longest idle first. */
-void connections_tell(struct worker *w, enum conn_event_kind kind, uint32_t most);
+/* Tells every connection. */
+void connections_tell(struct worker *w, enum conn_event_kind kind);
+/* CONN_EV_REAP to so many connections: the longest idle first, then others. */
+void connections_relieve(struct worker *w, uint32_t count);
 
 /* Events of one connection that wait to be decided on; effects add to them. */
 struct turn {

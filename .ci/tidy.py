@@ -40,7 +40,7 @@ BANNED = {
     r"\b(?:strcpy|strcat|sprintf|vsprintf|gets|strtok)\s*\(": "use the bounded form",
     r"\b(?:usleep|sleep)\s*\(": "wait until, never sleep",
     r"\b(?:atoi|atol|atof)\s*\(": "use strtoull and check the end",
-    r"\bsignal\s*\(": "use sigaction or ev_signal",
+    r"\bsignal\s*\((?!SIGPIPE, SIG_IGN)": "use sigaction or ev_signal",
     r"\bev_default_loop\s*\(": "it reaps every child: use ev_loop_new",
 }
 # In the engine the kernel has one door.

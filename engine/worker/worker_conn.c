@@ -10,10 +10,13 @@
 #include "engine/worker/worker_impl.h"
 #include "faultinject/fault.h"
 
+enum gauge { GAUGE_NONE, GAUGE_READING, GAUGE_WRITING, GAUGE_WAITING };
+
 static void turn_run(struct turn *t);
 static void connection_settle(struct connection *c);
 static void connection_close(struct turn *t, const struct conn_effect *effect);
 static void connection_defer(struct connection *c);
+static void connection_count(struct connection *c, enum gauge gauge);
 
 /* ---- deciding and doing ---------------------------------------------------------------------- */
 
@@ -61,6 +64,7 @@ static void turn_perform(struct turn *t, const struct conn_effect *effect)
         io_continue(t);
         break;
     case CONN_DO_EXECUTE:
+        connection_count(c, GAUGE_WRITING); /* a status page counts the connection it answers */
         io_execute(t);
         break;
     case CONN_DO_RESPOND:
@@ -197,8 +201,6 @@ static void connection_arm(struct connection *c)
     ev_timer_start(w->loop, &c->timer);
     c->timer_ns = due_ns;
 }
-
-enum gauge { GAUGE_NONE, GAUGE_READING, GAUGE_WRITING, GAUGE_WAITING };
 
 static enum gauge connection_gauge_of(enum conn_state state)
 {

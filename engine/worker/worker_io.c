@@ -247,9 +247,9 @@ void io_execute(struct turn *t)
         return;
     }
     fault_step(FAULT_worker_request);
-    exchange_execute(x, c->in->bytes + flight->base);
     WORKER_COUNT(w, requests, 1);
-    fault_step(FAULT_shm_update); /* between two numbers that belong together */
+    fault_step(FAULT_shm_update); /* counted, and its status is not yet */
+    exchange_execute(x, c->in->bytes + flight->base);
     io_record_request(c);
     if (fault_sabotage(FAULT_sabotage_execute_twice))
         io_record_request(c);

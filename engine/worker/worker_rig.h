@@ -159,6 +159,7 @@ static inline void rig_start(const char *main_text, const char *http)
     assert_int_equal(log_open(path, LEVEL_INFO), 0);
     rig->board = scoreboard_new(&err);
     assert_non_null(rig->board);
+    rig->board->rows[0].state = SCORE_READY;
     rig_fork();
     struct channel_message message;
     assert_true(rig_wait_readable(rig->channel));

@@ -13,6 +13,7 @@ static const char site[] = "keepalive_timeout 60s;\n"
                            "  location /upload { test_handler upload; client_max_body_size 0; }\n"
                            "  location /stream { test_handler stream; }\n"
                            "  location /tunnel { test_handler tunnel; }\n"
+                           "  location /stub { stub_status; }\n"
                            "  location /early { return 413; }\n"
                            "  location /file { sendfile on; tcp_nopush on; }\n"
                            "  location /brief { keepalive_timeout 100ms; return 200 ok; }\n"
@@ -351,6 +352,19 @@ static void the_heart_beats(void **state)
     RIG_UNTIL(SCORE_GET(rig->board->rows[0].heartbeat) >= before + 3);
 }
 
+static void a_status_page_counts_itself(void **state)
+{
+    (void)state;
+    rig_start(EVENTS, site);
+    struct rig_client *client = rig_connect();
+    client_ask(client, GET("/echo", "1"));
+    client_ask(client, GET("/stub", "2"));
+    assert_string_equal(client->body, "Active connections: 1 \n"
+                                      "server accepts handled requests\n 1 1 2 \n"
+                                      "Reading: 0 Writing: 1 Waiting: 0 \n");
+    client_close(client);
+}
+
 static size_t lines_in(const char *name)
 {
     char path[128], line[512];
@@ -433,6 +447,7 @@ int main(void)
         TEST(others_wait_when_connections_are_in_use),
         TEST(others_wait_when_descriptors_are_in_use),
         TEST(the_heart_beats),
+        TEST(a_status_page_counts_itself),
         TEST(logs_are_reopened),
         cmocka_unit_test(reasons_have_the_numbers_of_the_history),
     };

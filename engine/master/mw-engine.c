@@ -144,40 +144,38 @@ static bool parse(struct command *command, int argc, char **argv)
 
 /* ---- paths ----------------------------------------------------------------------------- */
 
-static const char *join(const char *folder, const char *path, const char *end)
+/* `path`, below `folder` unless it is absolute; ends in `end` ('/' or nothing). */
+static const char *join(char out[PATH_MAX], const char *folder, const char *path, const char *end)
 {
-    char *joined;
-    if (path[0] == '/')
-        folder = "";
     size_t len = strlen(path);
     bool ended = len > 0 && *end != '\0' && path[len - 1] == *end;
-    if (asprintf(&joined, "%s%s%s", folder, path, ended ? "" : end) < 0)
-        abort();
-    return joined;
+    snprintf(out, PATH_MAX, "%s%s%s", path[0] == '/' ? "" : folder, path, ended ? "" : end);
+    return out;
 }
 
 /* argv[0] as a path that stays right after the working directory changes. Links are kept: an
  * upgrade may mean to change what they point to. */
-static const char *find_program(const char *name, const char *here)
+static const char *find_program(char out[PATH_MAX], const char *name, const char *here)
 {
     char path[PATH_MAX];
     if (strchr(name, '/') != NULL)
-        return join(here, name, "");
+        return join(out, here, name, "");
     const char *folders = getenv("PATH");
     while (folders != NULL && *folders != '\0') {
         size_t len = strcspn(folders, ":");
         snprintf(path, sizeof(path), "%.*s/%s", (int)len, folders, name);
         if (len > 0 && access(path, X_OK) == 0)
-            return join(here, path, "");
+            return join(out, here, path, "");
         folders += len + (folders[len] == ':');
     }
     ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
     path[len > 0 ? len : 0] = '\0';
-    return join("", path, "");
+    return join(out, "", path, "");
 }
 
 static bool complete(struct command *command, char **argv)
 {
+    static char program[PATH_MAX], prefix[PATH_MAX], conf_path[PATH_MAX], error_log[PATH_MAX];
     struct master_options *master = &command->master;
     char here[PATH_MAX];
 
@@ -186,12 +184,13 @@ static bool complete(struct command *command, char **argv)
     size_t len = strlen(here);
     memcpy(here + len, "/", 2);
     master->argv = argv;
-    master->program = find_program(argv[0], here);
-    master->prefix = join(here, master->prefix != NULL ? master->prefix : DEFAULT_PREFIX, "/");
-    master->conf_path =
-        join(master->prefix, master->conf_path != NULL ? master->conf_path : DEFAULT_CONF, "");
+    master->program = find_program(program, argv[0], here);
+    master->prefix =
+        join(prefix, here, master->prefix != NULL ? master->prefix : DEFAULT_PREFIX, "/");
+    master->conf_path = join(conf_path, master->prefix,
+                             master->conf_path != NULL ? master->conf_path : DEFAULT_CONF, "");
     if (master->error_log != NULL && strcmp(master->error_log, "stderr") != 0)
-        master->error_log = join(master->prefix, master->error_log, "");
+        master->error_log = join(error_log, master->prefix, master->error_log, "");
     return true;
 }
 

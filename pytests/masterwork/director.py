@@ -73,7 +73,10 @@ def stage(play: Play) -> StoryResult:
     with Stage(target, play.folder, story.server, story.loads, story.params, play.seed) as world:
         shutil.copy(story.file, play.folder / "story.toml")
         performance = Performance(world, play.sabotage)
-        performance.run(story)
+        try:
+            performance.run(story)
+        except HarnessError as error:
+            raise HarnessError("\n  before: ".join([str(error), *performance.trouble])) from None
         result.trouble = performance.trouble
     result.guarantees = judged(story, result, judge(play.folder / "history"))
     result.seconds = time.monotonic() - begun
@@ -113,10 +116,10 @@ class Performance:
         for step in story.steps:
             self.perform(step)
         if not world.stopped:
-            self.finish_load()
+            world.finish_load()
             self.enter("stop")
             self.perform(Stop("end", "stop = 'graceful'", "graceful", STOP_NS))
-        self.finish_load()
+        world.finish_load()
         assert world.watch
         world.loop.quit(world.watch)
         logbook.read(world)
@@ -175,10 +178,6 @@ class Performance:
     def stop(self, step: Stop) -> str:
         return ending.stop(self.stage, step.how, step.within_ns)
 
-    def finish_load(self) -> None:
-        if self.stage.prober and self.stage.prober.done is None:
-            self.stage.loop.quit(self.stage.prober)
-
 
 def judge(history: Path, only: list[str] | None = None) -> list[Verdict]:
     """What mw-judge reads in a run's history."""
@@ -207,6 +206,7 @@ def judged(story: Story, result: StoryResult, verdicts: list[Verdict]) -> list[V
     trouble = next((text for text in result.trouble if text.startswith("step")), None)
     for item in verdicts:
         item.aimed = item.id in story.checks
+        item.tolerated = story.tolerates.get(item.id, "")
         if trouble and item.aimed and item.verdict == HOLDS:
             item.verdict = UNKNOWN
             item.strength = "the story did not go as written: " + trouble.splitlines()[0]

@@ -85,8 +85,8 @@ class StoryItem(pytest.Item):
         if result.error:
             raise StoryFailed(f"harness: {result.error}")
         strict = self.config.getoption("--mw-strict")
-        broken = [item for item in result.guarantees if item.verdict == VIOLATED
-                  and (strict or target.promise(item.id).kind == "promised")]
+        broken = [item for item in result.violations
+                  if strict or target.promise(item.id).kind == "promised"]
         if broken:
             raise StoryFailed(describe(result, broken, seed))
         unknown = [item for item in result.guarantees if item.aimed and item.verdict != HOLDS]
@@ -169,8 +169,7 @@ class Playground:
 
     def finish(self) -> None:
         """Ends what still runs, so that the history is whole."""
-        if self.stage.prober and self.stage.prober.done is None:
-            self.stage.loop.quit(self.stage.prober)
+        self.stage.finish_load()
         if not self.stage.stopped:
             ending.stop(self.stage, "graceful", parse_ns("15s"))
         if self.stage.watch and self.stage.watch.done is None:

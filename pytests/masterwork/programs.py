@@ -16,7 +16,7 @@ from masterwork.errors import HarnessError
 from masterwork.tree import die_with_parent
 
 READ_BYTES = 1 << 16
-QUIT_S = 15.0
+QUIT_S = 5.0
 
 Message = dict[str, Any]
 
@@ -141,12 +141,12 @@ class Loop:
             self.turn(min(left, grain_s))
         return True
 
-    def quit(self, witness: Witness) -> None:
-        """Asks a witness to finish, and takes its last words."""
+    def quit(self, witness: Witness, patience_s: float = 0.0) -> None:
+        """Asks a witness to finish, and takes its last words; patience is for what it has open."""
         if witness.done is None:
             witness.say("quit")
-            if not self.until(lambda: witness.done is not None, QUIT_S):
-                raise witness.failed(f"did not finish within {QUIT_S:.0f} s")
+            if not self.until(lambda: witness.done is not None, QUIT_S + patience_s):
+                raise witness.failed(f"did not finish within {QUIT_S + patience_s:.0f} s")
 
     def close(self) -> None:
         for witness in self.witnesses:

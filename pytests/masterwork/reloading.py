@@ -10,7 +10,7 @@ from masterwork.tree import caught_signals, children_count, fd_count
 from masterwork.units import NS
 from masterwork.verbs import Changes, Reload
 
-SETTLE_NS = 2 * NS["s"]
+SETTLE_NS = 4 * NS["s"]
 
 
 def write(stage: Stage, changes: Changes) -> None:

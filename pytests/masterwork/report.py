@@ -44,7 +44,7 @@ def story_line(result: StoryResult) -> Text:
     if result.skipped:
         return line.append(f"  ({result.skipped})", "dim")
     line.append(f"  {result.seconds:.1f} s", "dim")
-    broken = [item.id for item in result.guarantees if item.verdict == VIOLATED]
+    broken = [item.id for item in result.violations]
     if broken:
         line.append("  " + ", ".join(broken), "red")
     return line
@@ -77,7 +77,7 @@ def say(out: Console, text: str, style: str = "") -> None:
 
 def print_evidence(out: Console, result: StoryResult, target: Target) -> None:
     """Why a story does not simply hold: violations with their records, steps that failed."""
-    broken = [item for item in result.guarantees if item.verdict == VIOLATED]
+    broken = result.violations
     if not broken and not result.trouble and not result.error:
         return
     out.print()

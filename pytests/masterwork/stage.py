@@ -199,6 +199,13 @@ class Stage:
             raise HarnessError(f"{line!r}: there is no load")
         self.prober.say(line)
 
+    def finish_load(self) -> None:
+        """No new requests; those under way end, at the latest when their clients lose patience."""
+        if self.prober and self.prober.done is None:
+            longest = max(int(load.options.get("timeout", CLIENT_TIMEOUT_MS))
+                          for load in self.loads)
+            self.loop.quit(self.prober, longest / 1000)
+
     def has_load(self, name: str) -> bool:
         return any(load.name == name for load in self.loads)
 

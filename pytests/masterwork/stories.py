@@ -17,7 +17,7 @@ from masterwork.verbs import Arm, Context, Repeat, Step, Storm, read_steps
 from masterwork.words import words
 
 # Surfaces of a server under test; which population kind talks to which when `on` is left out.
-SURFACES = ("echo", "download", "upload", "post", "stream", "tunnel", "early")
+SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "early")
 USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "stream": "stream",
                  "tunnel": "tunnel", "early": "early"}
 NEEDS = ("root", "faults", "watchdog", "backoff", "reload-timeout", "reload-report",
@@ -78,6 +78,8 @@ class Story:
     loads: tuple[Load, ...]
     steps: tuple[Step, ...]
     sabotages: tuple[Sabotage, ...]
+    # Guarantees that what happens here cannot but break, each with the reason.
+    tolerates: dict[str, str]
 
     @property
     def family(self) -> str:
@@ -153,6 +155,18 @@ def _read_sabotage(table: Table, checks: tuple[str, ...]) -> Sabotage:
     return Sabotage(guarantee, plan, at)
 
 
+def _read_tolerates(table: Table, checks: tuple[str, ...]) -> dict[str, str]:
+    tolerates = {name: table.string(name) for name in table.keys()}
+    for name, reason in tolerates.items():
+        if name not in guarantees():
+            raise table.error(name, f"is not a guarantee.{suggest(name, guarantees())}")
+        if name in checks:
+            raise table.error(name, "is what the story checks: it cannot be tolerated")
+        if not reason:
+            raise table.error(name, "a reason is expected")
+    return tolerates
+
+
 def _flat(steps: tuple[Step, ...]) -> Iterator[Step]:
     for step in steps:
         yield step
@@ -203,7 +217,8 @@ def load_story(path: Path) -> Story:
         needs=needs, limit_ns=table.duration("limit", 60 * NS["s"]),
         server=_read_server(table.table("server")), params=read_params(table.table("params")),
         loads=loads, steps=steps,
-        sabotages=tuple(_read_sabotage(item, checks) for item in table.tables("sabotage")))
+        sabotages=tuple(_read_sabotage(item, checks) for item in table.tables("sabotage")),
+        tolerates=_read_tolerates(table.table("tolerates"), checks))
     table.done()
     return story
 

@@ -28,6 +28,8 @@ class Verdict:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     # Did the story set out to give evidence for it?
     aimed: bool = True
+    # Why a violation does not count in this story, '' if it does.
+    tolerated: str = ""
 
     def summary(self) -> str:
         """What was seen in one line: the first violation, or the strength of the evidence."""
@@ -58,8 +60,14 @@ class StoryResult:
 
     @staticmethod
     def counts(item: Verdict) -> bool:
-        """What a story shows besides what it is about counts unless it is ignorance."""
-        return item.aimed or item.verdict != UNKNOWN
+        """What a story shows besides what it is about counts unless it is ignorance, or the story
+        says why it must be so."""
+        return item.aimed or (item.verdict != UNKNOWN and not item.tolerated)
+
+    @property
+    def violations(self) -> list[Verdict]:
+        return [item for item in self.guarantees
+                if item.verdict == VIOLATED and self.counts(item)]
 
     def of(self, guarantee: str) -> Verdict | None:
         return next((item for item in self.guarantees if item.id == guarantee), None)

@@ -75,8 +75,7 @@ def conclude(out: Console, args: Namespace, target: Target, version: str, storie
              results: list[StoryResult]) -> int:
     """Adds up, shows and writes what was seen."""
     checked = {name for story in stories for name in story.checks}
-    seen = {item.id for result in results for item in result.guarantees
-            if item.verdict == VIOLATED}
+    seen = {item.id for result in results for item in result.violations}
     totals = add_up(target, results, [name for name in guarantees() if name in checked | seen])
     code = exit_code(totals, results, args.strict)
     for result in results:
@@ -125,7 +124,7 @@ def _to_blame(results: list[StoryResult], broken: set[str], code: int) -> StoryR
     if code == EXIT_HARNESS:
         return next((result for result in results if result.error), None)
     for result in results:
-        if any(item.id in broken and item.verdict == VIOLATED for item in result.guarantees):
+        if any(item.id in broken for item in result.violations):
             return result
     return next((result for result in results if result.verdict == UNKNOWN), None)
 

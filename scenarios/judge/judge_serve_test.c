@@ -189,6 +189,25 @@ static void announced_close(void **state)
     UNKNOWN(serve_announced_close, STORY_SERVER "1 fresh conn=1 req=1 slot=0\n");
 }
 
+/* A connection that is idle when a drain begins cannot be told any more. */
+static void announced_close_in_a_drain(void **state)
+{
+    (void)state;
+#define IDLE_FOR(t, idle) t " client.close conn=7 req=70 slot=1 a=silent b=" idle " c=1\n"
+#define GRACEFUL "1.5 director.stop pid=10 a=1\n"
+    /* The server may take 2 s: half of them are for one more request. */
+    UNKNOWN(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("2.6", "1500ms"));
+    VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("2", "900ms"));
+    VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("1.51", "500ms"));
+    /* It was answered while draining: that answer could have said so. */
+    VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("2.6", "300ms"));
+    /* Its place was needed. */
+    UNKNOWN(serve_announced_close, STORY_ENGINE ACCEPTED POOLED("1") IDLE_FOR(
+                                       "2", "900ms") "1.9 engine.close conn=7 pid=11 a=shed\n");
+    VIOLATED(serve_announced_close, STORY_ENGINE ACCEPTED POOLED("1") IDLE_FOR(
+                                        "2", "900ms") "1.9 engine.close conn=7 pid=11 a=idle\n");
+}
+
 static void no_reset_after_response(void **state)
 {
     (void)state;
@@ -205,6 +224,10 @@ static void no_reset_after_response(void **state)
                           "1.002 engine.response pid=11 conn=1 req=1 a=200\n");
     UNKNOWN(serve_no_reset_after_response,
             STORY_ENGINE "1 fresh conn=1 req=1 slot=1 pid=11 end=reset-mid-response took=9ms\n");
+    /* At the drain bound there is no time left to linger. */
+    UNKNOWN(serve_no_reset_after_response,
+            STORY_SERVER "1 director.stop a=1\n"
+                         "0.9 fresh conn=1 req=1 slot=3 end=reset-before-response took=2500ms\n");
     UNKNOWN(serve_no_reset_after_response,
             STORY_SERVER POOLED("1")
                 ENDED("reset", "10ms") "2.1 watch.exit pid=11 a=SIGKILL b=10\n");
@@ -246,12 +269,19 @@ static void idle_race(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accounted),      cmocka_unit_test(accounted_causes),
-        cmocka_unit_test(accounted_once), cmocka_unit_test(continuity),
-        cmocka_unit_test(no_silent_loss), cmocka_unit_test(latency_step),
-        cmocka_unit_test(right_answer),   cmocka_unit_test(one_generation),
-        cmocka_unit_test(at_most_once),   cmocka_unit_test(announced_close),
-        cmocka_unit_test(idle_race),      cmocka_unit_test(no_reset_after_response),
+        cmocka_unit_test(accounted),
+        cmocka_unit_test(accounted_causes),
+        cmocka_unit_test(accounted_once),
+        cmocka_unit_test(continuity),
+        cmocka_unit_test(no_silent_loss),
+        cmocka_unit_test(latency_step),
+        cmocka_unit_test(right_answer),
+        cmocka_unit_test(one_generation),
+        cmocka_unit_test(at_most_once),
+        cmocka_unit_test(announced_close),
+        cmocka_unit_test(announced_close_in_a_drain),
+        cmocka_unit_test(idle_race),
+        cmocka_unit_test(no_reset_after_response),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* serve: how connections end. */
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
+#include "scenarios/judge/starts.h"
 
 #define MS(ns) ((double)(ns) / 1e6)
 typedef unsigned long long ull;
@@ -30,8 +31,9 @@ static bool client_says_close(const struct world *w, int16_t population)
 
 struct announced {
     struct later later;
+    struct starts starts;
     uint64_t by_timeout; /* silent closes that keepalive_timeout explains */
-    uint64_t excused;
+    uint64_t by_drain, by_limit, excused;
     bool timeout_unknown;
 };
 
@@ -63,23 +65,51 @@ static bool idle_long_enough(struct judge_context *c, const struct hist_record *
     return timeout_ns == 0 || r->b + slack_ns >= timeout_ns;
 }
 
+/* Idle since before the drain: no answer could announce the close. It must have been given time to
+ * make one more request all the same. */
+static bool drained_while_idle(struct judge_context *c, const struct hist_record *r)
+{
+    struct announced *a = c->state;
+    const struct hist_record *start = starts_within(&a->starts, earlier(r->t_ns, r->b), r->t_ns);
+    return start != NULL &&
+           drain_idle_passed(c->world, server_of(c->world, r), start->t_ns, r->t_ns);
+}
+
+/* The engine says that it needed the place for another connection. */
+static bool shed_at_limit(const struct world *w, const struct hist_record *r)
+{
+    const struct world_connection *connection = world_connection(w, r->conn);
+    return connection != NULL && connection->closed_by_server.kind != HIST_NONE &&
+           connection->closed_by_server.a == HIST_WHY_SHED;
+}
+
+static void announced_silent(struct judge_context *c, const struct hist_record *r)
+{
+    struct announced *a = c->state;
+    if (idle_long_enough(c, r)) {
+        a->by_timeout++;
+    } else if (drained_while_idle(c, r)) {
+        a->by_drain++;
+    } else if (shed_at_limit(c->world, r)) {
+        a->by_limit++;
+    } else {
+        struct suspicion s = {*r, earlier(r->t_ns, LATER_NS), server_of(c->world, r)};
+        later_put(&a->later, &s);
+    }
+}
+
 static void announced_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct announced *a = c->state;
     const struct world *w = c->world;
     announced_decide(c, w->now_ns);
-    if (!should_be_polite(w) || r->c == 0 || client_says_close(w, r->slot))
+    if (starts_take(&a->starts, r) || !should_be_polite(w) || r->c == 0 ||
+        client_says_close(w, r->slot))
         return;
-    if (r->a == HIST_CLOSE_ANNOUNCED) {
+    if (r->a == HIST_CLOSE_ANNOUNCED)
         judge_seen(c, 1);
-    } else if (r->a == HIST_CLOSE_SILENT && !(r->flags & HIST_BIT(HIST_F_LAGGING))) {
-        if (idle_long_enough(c, r)) {
-            a->by_timeout++;
-            return;
-        }
-        struct suspicion s = {*r, earlier(r->t_ns, LATER_NS), server_of(w, r)};
-        later_put(&a->later, &s);
-    }
+    else if (r->a == HIST_CLOSE_SILENT && !(r->flags & HIST_BIT(HIST_F_LAGGING)))
+        announced_silent(c, r);
 }
 
 static void announced_finish(struct judge_context *c)
@@ -91,12 +121,14 @@ static void announced_finish(struct judge_context *c)
     else if (c->result->checked == 0)
         judge_unknown(c, "the server closed no keep-alive connection");
     judge_strength(c,
-                   "%llu keep-alive connections closed by the server, %llu not announced; %llu "
-                   "by keepalive_timeout",
-                   (ull)c->result->checked, (ull)c->result->violated, (ull)a->by_timeout);
+                   "%llu keep-alive connections closed by the server, %llu not announced; apart: "
+                   "%llu by keepalive_timeout, %llu idle in a drain, %llu at a limit",
+                   (ull)c->result->checked, (ull)c->result->violated, (ull)a->by_timeout,
+                   (ull)a->by_drain, (ull)a->by_limit);
 }
 
-static const unsigned close_kinds[] = {HIST_CLIENT_CLOSE, HIST_NONE};
+static const unsigned close_kinds[] = {HIST_CLIENT_CLOSE, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_STOP,
+                                       HIST_NONE};
 const struct checker judge_serve_announced_close = {.kinds = close_kinds,
                                                     .state_size = sizeof(struct announced),
                                                     .observe = announced_observe,
@@ -106,6 +138,7 @@ const struct checker judge_serve_announced_close = {.kinds = close_kinds,
 
 struct reset {
     struct later later;
+    struct starts starts;
 };
 
 static void reset_decide(struct judge_context *c, uint64_t now_ns)
@@ -130,6 +163,9 @@ static bool answer_was_reset(const struct world *w, const struct hist_record *en
     const struct world_request *q = world_request(w, end->req);
     if (end->a != HIST_RESET_BEFORE && end->a != HIST_RESET_MID)
         return false;
+    /* What a tunnel carries is no answer; drain/completes follows it. */
+    if (kind_of(w, end->slot, HIST_POOLED) == HIST_TUNNEL)
+        return false;
     return (q != NULL && q->responded.kind != HIST_NONE) ||
            kind_of(w, end->slot, HIST_POOLED) == HIST_EARLY;
 }
@@ -139,13 +175,18 @@ static void reset_observe(struct judge_context *c, const struct hist_record *r)
     struct reset *state = c->state;
     const struct world *w = c->world;
     reset_decide(c, w->now_ns);
-    if (!should_be_polite(w) || !world_population_counts(w, r->slot))
+    if (starts_take(&state->starts, r) || !should_be_polite(w) ||
+        !world_population_counts(w, r->slot))
         return;
     bool suspicious = r->kind == HIST_CLIENT_CLOSE ? r->a == HIST_CLOSE_RESET && r->c > 0
                                                    : answer_was_reset(w, r);
+    uint64_t from_ns = r->kind == HIST_CLIENT_END ? begun_of(w, r) : earlier(r->t_ns, r->b);
+    uint32_t pid = server_of(w, r);
+    const struct hist_record *start = starts_within(&state->starts, from_ns, r->t_ns);
+    if (suspicious && start != NULL && drain_bound_passed(w, pid, start->t_ns, r->t_ns))
+        return;
     if (suspicious) {
-        uint64_t from_ns = r->kind == HIST_CLIENT_END ? begun_of(w, r) : r->t_ns;
-        struct suspicion s = {*r, earlier(from_ns, LATER_NS), server_of(w, r)};
+        struct suspicion s = {*r, earlier(from_ns, LATER_NS), pid};
         later_put(&state->later, &s);
     } else if (r->kind == HIST_CLIENT_CLOSE && r->flags & HIST_BIT(HIST_F_ANSWERED)) {
         judge_seen(c, 1);
@@ -161,7 +202,8 @@ static void reset_finish(struct judge_context *c)
                    (ull)c->result->checked, (ull)c->result->violated);
 }
 
-static const unsigned reset_kinds[] = {HIST_CLIENT_CLOSE, HIST_CLIENT_END, HIST_NONE};
+static const unsigned reset_kinds[] = {HIST_CLIENT_CLOSE, HIST_CLIENT_END, HIST_DIRECTOR_RELOAD,
+                                       HIST_DIRECTOR_STOP, HIST_NONE};
 const struct checker judge_serve_no_reset_after_response = {.kinds = reset_kinds,
                                                             .state_size = sizeof(struct reset),
                                                             .observe = reset_observe,

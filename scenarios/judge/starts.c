@@ -3,7 +3,9 @@
 
 enum {
     EDGE_NS = 100000000, /* closer than this to the bound it may have been the bound */
-    MARGIN_NS = 1000000000
+    MARGIN_NS = 1000000000,
+    IDLE_NS = 1000000000,
+    IDLE_PERCENT = 45 /* half, less what two clocks may differ by */
 };
 
 bool starts_take(struct starts *s, const struct hist_record *r)
@@ -27,19 +29,36 @@ const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns
 }
 
 /* The story's bound leaves the server some time to end what it cuts; where only that bound is
- * stated, a second of it (but no more than half) is taken for that time. */
+ * stated, a second of it (but no more than three quarters) is taken for that time. */
 static uint64_t own_bound_ns(const struct world *w)
 {
     uint64_t bound_ns = w->param[HIST_P_DRAIN_BOUND];
-    uint64_t margin_ns = bound_ns / 2 < MARGIN_NS ? bound_ns / 2 : MARGIN_NS;
+    uint64_t margin_ns = bound_ns / 4 * 3 < MARGIN_NS ? bound_ns / 4 * 3 : MARGIN_NS;
     return world_param(w, HIST_P_DRAIN_TIMEOUT, bound_ns - margin_ns);
+}
+
+/* When process `pid` began to drain, as far as the server tells; else when that was asked for. */
+static uint64_t drain_begin_ns(const struct world *w, uint32_t pid, uint64_t start_ns)
+{
+    const struct world_process *p = world_process(w, pid);
+    return p != NULL && p->drain_ns > start_ns ? p->drain_ns : start_ns;
+}
+
+static bool drain_is_bounded(const struct world *w)
+{
+    return w->param_known[HIST_P_DRAIN_BOUND] || w->param_known[HIST_P_DRAIN_TIMEOUT];
 }
 
 bool drain_bound_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns)
 {
-    const struct world_process *p = world_process(w, pid);
-    if (!w->param_known[HIST_P_DRAIN_BOUND] && !w->param_known[HIST_P_DRAIN_TIMEOUT])
-        return false;
-    uint64_t from_ns = p != NULL && p->drain_ns > start_ns ? p->drain_ns : start_ns;
-    return t_ns + EDGE_NS >= from_ns + own_bound_ns(w);
+    return drain_is_bounded(w) &&
+           t_ns + EDGE_NS >= drain_begin_ns(w, pid, start_ns) + own_bound_ns(w);
+}
+
+bool drain_idle_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns)
+{
+    uint64_t grace_ns = own_bound_ns(w) / 100 * IDLE_PERCENT;
+    if (grace_ns > IDLE_NS)
+        grace_ns = IDLE_NS;
+    return drain_is_bounded(w) && t_ns >= drain_begin_ns(w, pid, start_ns) + grace_ns;
 }

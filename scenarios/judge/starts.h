@@ -23,5 +23,8 @@ const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns
 /* May the server have cut what process `pid` (0 unknown) was serving at t_ns, since its drain,
  * asked for at start_ns, had lasted as long as the server was told that it may? */
 bool drain_bound_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns);
+/* Had a connection that was idle when the drain began about half of that time, or a second, to make
+ * one more request, whose answer could have announced the close? */
+bool drain_idle_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns);
 
 #endif

@@ -29,7 +29,7 @@ int files_write_oldbin(struct master *m)
     char path[PATH_MAX];
     int err = pidfile_write(oldbin_path(m, path, sizeof(path)), m->pid);
     if (err < 0)
-        log_line(LEVEL_ALERT, "\"%s\" cannot be written (%d: %s), the new binary is not started",
+        log_line(LEVEL_CRIT, "\"%s\" cannot be written (%d: %s), the new binary is not started",
                  path, -err, strerror(-err));
     return err;
 }
@@ -38,7 +38,7 @@ void files_restore_pid(struct master *m)
 {
     char path[PATH_MAX];
     if (pidfile_read(m->current.conf->pid_path.at) != m->pid && files_write_pid(m) < 0)
-        log_line(LEVEL_ALERT, "the pid file \"%s\" cannot be restored",
+        log_line(LEVEL_CRIT, "the pid file \"%s\" cannot be restored",
                  m->current.conf->pid_path.at);
     pidfile_remove(oldbin_path(m, path, sizeof(path)), m->pid);
 }

@@ -51,6 +51,36 @@ static int open_logs(struct generation *g, struct conf *conf, struct listeners_e
     return 0;
 }
 
+/* What only shows when a worker starts would end every worker: it is looked at before. */
+static int check_user(const struct conf *conf, struct listeners_error *error)
+{
+    const char *missing = NULL;
+    if (geteuid() != 0 || conf->user.len == 0)
+        return 0;
+    if (getpwnam(conf->user.at) == NULL)
+        missing = conf->user.at;
+    else if (conf->group.len > 0 && getgrnam(conf->group.at) == NULL)
+        missing = conf->group.at;
+    if (missing == NULL)
+        return 0;
+    snprintf(error->text, sizeof(error->text), "\"user\": there is no user or group \"%s\"",
+             missing);
+    return -ENOENT;
+}
+
+static int check_error_log(const struct conf *conf, struct listeners_error *error)
+{
+    const char *path = conf->error_log.at;
+    if (strcmp(path, "stderr") == 0)
+        return 0;
+    int fd = sys_open(path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    if (fd >= 0)
+        return sys_close(fd);
+    snprintf(error->text, sizeof(error->text), "open() \"%s\" failed (%d: %s)", path, -fd,
+             strerror(-fd));
+    return fd;
+}
+
 int generation_open(struct generation *g, struct conf *conf, struct listeners *listeners,
                     struct listeners_error *error)
 {
@@ -60,6 +90,10 @@ int generation_open(struct generation *g, struct conf *conf, struct listeners *l
     int err = g->listen_fds != NULL && g->log_fds != NULL ? 0 : -ENOMEM;
     if (err < 0)
         snprintf(error->text, sizeof(error->text), "no memory for a new configuration");
+    if (err == 0)
+        err = check_user(conf, error);
+    if (err == 0)
+        err = check_error_log(conf, error);
     if (err == 0)
         err = open_logs(g, conf, error);
     if (err == 0)

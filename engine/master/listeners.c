@@ -209,7 +209,7 @@ static void close_one(struct listeners *set, size_t i)
     const char *path = unix_path(&l->addr);
 
     sys_close(l->fd);
-    if (path != NULL && !set->shared)
+    if (path != NULL && !set->shared && !l->lent)
         sys_unlink(path);
     record(HIST_ENGINE_UNLISTEN, l);
     *l = set->at[--set->count];
@@ -235,9 +235,9 @@ int listeners_open(struct listeners *set, const struct conf *conf, int *fds,
 
 /* ---- taking over ----------------------------------------------------------------------- */
 
-static int take_over(struct listeners *set, int fd)
+static int take_over(struct listeners *set, int fd, bool lent)
 {
-    struct listener l = {.fd = fd, .backlog = -1};
+    struct listener l = {.fd = fd, .backlog = -1, .lent = lent};
     int listening = 0;
     socklen_t len = sizeof(listening);
 
@@ -257,7 +257,7 @@ int listeners_inherit(struct listeners *set, const char *words, int count)
     int err = 0;
 
     for (int fd = 3; words == NULL && fd < 3 + count && err == 0; fd++)
-        err = take_over(set, fd);
+        err = take_over(set, fd, true);
     while (words != NULL && *words != '\0' && err == 0) {
         char *end;
         long fd = strtol(words, &end, 10);
@@ -265,7 +265,7 @@ int listeners_inherit(struct listeners *set, const char *words, int count)
             log_line(LEVEL_WARN, "inherited listeners are not understood from \"%s\" on", words);
             return 0;
         }
-        err = take_over(set, (int)fd);
+        err = take_over(set, (int)fd, false);
         words = end + 1;
     }
     return err;

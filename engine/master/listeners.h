@@ -13,6 +13,7 @@ struct listener {
     socklen_t addr_len;
     int fd;
     int backlog;
+    bool lent; /* the service manager's: its path is not ours to remove */
 };
 
 struct listeners {

@@ -160,6 +160,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
     report_signal(m, watcher->signum);
     if (watcher->signum == SIGWINCH && m->foreground)
         return; /* a terminal changed its size */
+    workers_read_beats(m);
     if (watcher->signum == SIGHUP)
         SCORE_ADD(m->board->reloads_asked, 1);
     switch (watcher->signum) {

@@ -97,7 +97,7 @@ void upgrade_watch_old(struct master *m)
 void upgrade_say_ready(struct master *m)
 {
     if (m->has_old_master && sys_send(m->other_fd, "R", 1) < 0)
-        log_line(LEVEL_ALERT, "the old master could not be told that this one is ready");
+        log_line(LEVEL_CRIT, "the old master could not be told that this one is ready");
 }
 
 /* ---- the old master -------------------------------------------------------------------- */
@@ -128,7 +128,7 @@ static _Noreturn void become_new_binary(const struct master *m, int line)
     sigfillset(&none); /* the new program lets signals in when it has handlers */
     sigprocmask(SIG_SETMASK, &none, NULL);
     int err = sys_execve(m->options->program, m->options->argv, environ);
-    log_line(LEVEL_ALERT, "execve() \"%s\" failed (%d: %s)", m->options->program, -err,
+    log_line(LEVEL_CRIT, "execve() \"%s\" failed (%d: %s)", m->options->program, -err,
              strerror(-err));
     _exit(EXEC_FAILED);
 }
@@ -168,7 +168,7 @@ void upgrade_start(struct master *m)
     int err = start(m);
     if (err == 0)
         return;
-    log_line(LEVEL_ALERT, "the new binary could not be started (%d: %s)", -err, strerror(-err));
+    log_line(LEVEL_CRIT, "the new binary could not be started (%d: %s)", -err, strerror(-err));
     other_is_gone(m, (uint64_t)W_EXITCODE(EXEC_FAILED, 0));
 }
 

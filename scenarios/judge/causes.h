@@ -1,5 +1,6 @@
-/* Why did a worker end? Remembers who was signalled, aborted, or had a fault fire in it, so that
- * an exit with no cause can be told from one that the story asked for. */
+/* Why did a worker end? Remembers who was sent a deadly signal, aborted, told to go, or had a fault
+ * fire that ends a process, so that an exit with no cause can be told from one that the story asked
+ * for. A sabotage is never a cause: it is what the judge is there to catch. */
 #ifndef SCENARIOS_JUDGE_CAUSES_H
 #define SCENARIOS_JUDGE_CAUSES_H
 
@@ -16,15 +17,17 @@
 
 enum { CAUSES_KEPT = 512 };
 
+/* The latest of each process, and the oldest processes forgotten first. */
 struct causes {
-    struct hist_record kept[CAUSES_KEPT]; /* a ring: a story disturbs few processes at a time */
+    struct hist_record kept[CAUSES_KEPT];
     unsigned next;
-    struct hist_record everybody; /* the last signal to the whole tree or group */
+    struct hist_record everybody; /* the last deadly signal to the whole tree or group */
 };
 
 void causes_take(struct causes *causes, const struct hist_record *r);
-/* The latest cause for `pid` to end, or NULL: it ended by itself. */
-const struct hist_record *causes_of(const struct causes *causes, uint32_t pid);
+/* The latest cause for the process `pid` of now to end, or NULL: it ended by itself. */
+const struct hist_record *causes_of(const struct causes *causes, const struct world *world,
+                                    uint32_t pid);
 
 /* Is this the first record that tells the exit of a worker of the tree? (Two witnesses may.) */
 bool exit_is_news(const struct world *world, const struct hist_record *r);
@@ -36,5 +39,9 @@ const char *exit_text(uint64_t status, char *out, int size);
 bool end_is_failure(const struct world *world, const struct hist_record *r);
 /* Guarantees about serving hold now: ready, and not yet being stopped. */
 bool world_serving(const struct world *world);
+/* The same, and there is a master that could look after its workers. */
+bool world_has_master(const struct world *world);
+/* Until when they held: the stop, the master's end, or now. */
+uint64_t world_served_until(const struct world *world);
 
 #endif

@@ -324,8 +324,28 @@ static inline void story_expect(enum guarantee g, enum verdict verdict, const ch
     fail();
 }
 
+/* Violated, and the first violation shows a record of this kind and process, because of one of that
+ * kind (NULL: of nothing that the checker knows). */
+static inline void story_blame(enum guarantee g, const char *culprit, uint32_t pid,
+                               const char *cause, const char *text, const char *file, int line)
+{
+    struct judge_result r = story_judge(g, text);
+    const struct judge_violation *v = &r.violations[0];
+    unsigned because = cause != NULL ? story_kind(cause) : HIST_NONE;
+    if (r.violation_count > 0 && v->culprit.kind == story_kind(culprit) && v->culprit.pid == pid &&
+        v->cause.kind == because)
+        return;
+    print_error("%s:%d: %s: expected %s of %u because of %s: %s: %s\n%s\n%s of %u because of %s\n",
+                file, line, guarantee_name(g), culprit, pid, cause != NULL ? cause : "nothing",
+                verdict_name(r.verdict), r.text, r.violation_count > 0 ? v->text : "",
+                hist_kind_name(v->culprit.kind), v->culprit.pid, hist_kind_name(v->cause.kind));
+    fail();
+}
+
 #define HOLDS(g, text) story_expect(G_##g, VERDICT_HOLDS, text, __FILE__, __LINE__)
 #define VIOLATED(g, text) story_expect(G_##g, VERDICT_VIOLATED, text, __FILE__, __LINE__)
 #define UNKNOWN(g, text) story_expect(G_##g, VERDICT_UNKNOWN, text, __FILE__, __LINE__)
+#define BLAMES(g, culprit, pid, cause, text)                                                       \
+    story_blame(G_##g, culprit, pid, cause, text, __FILE__, __LINE__)
 
 #endif

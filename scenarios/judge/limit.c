@@ -26,7 +26,7 @@ static void judge_unwanted_exit(struct judge_context *c, const struct causes *ca
                                 const struct hist_record *r, const char *where)
 {
     char how[32];
-    if (!world_serving(c->world) || !exit_is_abnormal(r->a) || causes_of(causes, r->pid))
+    if (!world_serving(c->world) || !exit_is_abnormal(r->a) || causes_of(causes, c->world, r->pid))
         return;
     judge_seen(c, 1);
     judge_violate(c, r, NULL, "worker %u ended (%s) %s", r->pid, exit_text(r->a, how, sizeof how),

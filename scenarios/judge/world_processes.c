@@ -6,6 +6,10 @@
 #include <string.h>
 #include <sys/wait.h>
 
+enum { NO_EFFECT = 0 };
+
+static unsigned fault_effect(const struct hist_record *r);
+
 static struct world_member *member_find(const struct world *w, uint32_t pid)
 {
     const uint32_t *index = table_find(&w->tables->pids, pid);
@@ -230,7 +234,8 @@ void world_take_process(struct world *w, const struct hist_record *r)
         break;
     case HIST_FAULT_FIRED:
         w->last_fault = *r;
-        w->disturbed_ns = r->t_ns;
+        if (fault_effect(r) != NO_EFFECT)
+            w->disturbed_ns = r->t_ns;
         break;
     default:
         break;
@@ -238,8 +243,6 @@ void world_take_process(struct world *w, const struct hist_record *r)
 }
 
 /* ---- causes --------------------------------------------------------------------------------- */
-
-enum { NO_EFFECT = 0 };
 
 static unsigned signal_effect(const struct hist_record *r)
 {

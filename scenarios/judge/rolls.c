@@ -1,0 +1,68 @@
+/* Reloads as they bear on workers (rolls.h). */
+#include "scenarios/judge/rolls.h"
+
+#include <signal.h>
+
+/* Without a trace a worker that lived for less died at start. */
+enum { YOUNG_NS = 100000000 };
+
+static void begin(struct rolls *rolls, uint64_t t_ns)
+{
+    rolls->begun_ns = t_ns;
+    rolls->trying_workers = rolls->config_workers;
+}
+
+static bool end(struct rolls *rolls, const struct hist_record *r)
+{
+    if (r->a == HIST_REPORT_NONE || r->a == HIST_REPORT_SUPERSEDED)
+        return false; /* how it ends is still to be seen */
+    bool succeeded = r->a == HIST_REPORT_OK && rolls->begun_ns != 0;
+    if (succeeded) {
+        rolls->committed_ns = rolls->begun_ns;
+        rolls->workers = rolls->trying_workers;
+    }
+    rolls->begun_ns = 0;
+    rolls->ended_ns = r->t_ns;
+    return succeeded;
+}
+
+/* HUP to the master asks for a reload; only who keeps a trace tells what became of it. */
+static bool asks_for_reload(const struct hist_record *r)
+{
+    bool signal = r->kind == HIST_DIRECTOR_SIGNAL || (r->kind == HIST_STORM_SIGNAL && r->c == 0);
+    return r->kind == HIST_DIRECTOR_RELOAD || (signal && r->a == SIGHUP && r->b != HIST_TO_WORKER);
+}
+
+bool rolls_take(struct rolls *rolls, const struct world *world, const struct hist_record *r)
+{
+    bool traced = world_param(world, HIST_P_ENGINE_TRACE, 0) != 0;
+    if (r->kind == HIST_DIRECTOR_CONFIG && r->a == 1)
+        rolls->config_workers = r->b;
+    else if (r->kind == HIST_ENGINE_RELOAD || (!traced && asks_for_reload(r)))
+        begin(rolls, r->t_ns);
+    else if (r->kind == HIST_ENGINE_RELOADED || (!traced && r->kind == HIST_DIRECTOR_RELOADED))
+        return end(rolls, r);
+    return false;
+}
+
+bool rolls_retired(const struct rolls *rolls, const struct world_process *p)
+{
+    return p->drain_ns != 0 || p->born_ns < rolls->committed_ns;
+}
+
+bool rolls_may_retire(const struct rolls *rolls, const struct world_process *p)
+{
+    return rolls_retired(rolls, p) || p->born_ns < rolls->begun_ns;
+}
+
+uint64_t rolls_wanted(const struct rolls *rolls, const struct world *world)
+{
+    return rolls->workers != 0 ? rolls->workers : world->param[HIST_P_WORKERS];
+}
+
+bool died_at_start(const struct world *world, const struct world_process *p)
+{
+    if (world_param(world, HIST_P_ENGINE_TRACE, 0))
+        return p->ready_ns == 0;
+    return p->ready_ns == 0 && p->born_ns != 0 && p->exit_ns - p->born_ns < YOUNG_NS;
+}

@@ -38,8 +38,17 @@ enum hist_flag_index { HIST_FLAG_LIST(HIST_WORD) HIST_FLAG_COUNT };
 /* hist_record.flags is a set of 1u << enum hist_flag_index. */
 #define HIST_BIT(flag) ((uint16_t)(1u << (flag)))
 
-enum hist_role { HIST_ROLE_NONE, HIST_PROBER, HIST_WATCH, HIST_DIRECTOR, HIST_MASTER, HIST_WORKER,
-                 HIST_FAULT, HIST_SIM, HIST_ROLE_COUNT };
+enum hist_role {
+    HIST_ROLE_NONE,
+    HIST_PROBER,
+    HIST_WATCH,
+    HIST_DIRECTOR,
+    HIST_MASTER,
+    HIST_WORKER,
+    HIST_FAULT,
+    HIST_SIM,
+    HIST_ROLE_COUNT
+};
 
 struct hist_record {
     uint64_t t_ns; /* CLOCK_MONOTONIC, or virtual time in the simulator */
@@ -114,7 +123,7 @@ uint64_t hist_begin_ns(const struct hist *h);
 
 /* ---- words ---------------------------------------------------------------------------------- */
 
-const char *hist_kind_name(unsigned kind);    /* "client.end"; "?" if out of range */
+const char *hist_kind_name(unsigned kind); /* "client.end"; "?" if out of range */
 const char *hist_role_name(unsigned role);
 const char *hist_outcome_name(unsigned word); /* and so on, one for each list in words.def */
 const char *hist_population_name(unsigned word);

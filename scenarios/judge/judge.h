@@ -39,7 +39,8 @@ struct judge_result {
     uint64_t violated; /* how many of them broke it; the first JUDGE_VIOLATIONS_MAX are kept */
     size_t violation_count;
     struct judge_violation violations[JUDGE_VIOLATIONS_MAX];
-    char text[JUDGE_TEXT_MAX]; /* strength: what was seen ("1000 reloads, 84211 requests"), or why unknown */
+    /* Strength: what was seen ("1000 reloads, 84211 requests"), or why unknown. */
+    char text[JUDGE_TEXT_MAX];
 };
 
 struct world;
@@ -87,9 +88,9 @@ void judge_finish(struct judge *j);
 const struct judge_result *judge_result(const struct judge *j, enum guarantee g);
 void judge_free(struct judge *j);
 
-const char *guarantee_name(enum guarantee g);     /* "reload/zero-loss" */
+const char *guarantee_name(enum guarantee g); /* "reload/zero-loss" */
 const char *guarantee_sentence(enum guarantee g);
 const char *guarantee_promised(enum guarantee g);
-const char *verdict_name(enum verdict v);         /* "holds", "unknown", "violated" */
+const char *verdict_name(enum verdict v); /* "holds", "unknown", "violated" */
 
 #endif

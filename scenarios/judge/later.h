@@ -14,8 +14,9 @@ enum { LATER_MAX = 512, LATER_NS = 1000000000 };
 
 struct suspicion {
     struct hist_record record;
-    uint64_t from_ns; /* causes count from here ... */
-    uint32_t pid;     /* ... for this process; 0 unknown */
+    uint64_t from_ns;         /* causes count from here ... */
+    uint32_t pid;             /* ... for this process; 0 unknown */
+    struct hist_record start; /* of the drain it happened in; kind HIST_NONE: none */
 };
 
 /* A story's clock may begin at 0. */

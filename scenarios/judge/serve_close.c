@@ -47,7 +47,7 @@ static void announced_decide(struct judge_context *c, uint64_t now_ns)
             continue;
         }
         judge_seen(c, 1);
-        judge_violate(c, &s.record, NULL,
+        judge_violate(c, &s.record, s.start.kind != HIST_NONE ? &s.start : NULL,
                       "process %u closed a keep-alive connection after %.1f ms idle; its last "
                       "answer did not say Connection: close",
                       s.pid, MS(s.record.b));
@@ -93,7 +93,12 @@ static void announced_silent(struct judge_context *c, const struct hist_record *
     } else if (shed_at_limit(c->world, r)) {
         a->by_limit++;
     } else {
-        struct suspicion s = {*r, earlier(r->t_ns, LATER_NS), server_of(c->world, r)};
+        const struct hist_record *start =
+            starts_within(&a->starts, earlier(r->t_ns, LATER_NS), r->t_ns);
+        struct suspicion s = {.record = *r, .from_ns = earlier(r->t_ns, LATER_NS)};
+        s.pid = server_of(c->world, r);
+        if (start != NULL)
+            s.start = *start;
         later_put(&a->later, &s);
     }
 }
@@ -149,7 +154,7 @@ static void reset_decide(struct judge_context *c, uint64_t now_ns)
         if (suspicion_excuse(c->world, &s, WORLD_BREAKS | WORLD_EXITS) != NULL)
             continue;
         judge_seen(c, 1);
-        judge_violate(c, &s.record, NULL, "%s",
+        judge_violate(c, &s.record, s.start.kind != HIST_NONE ? &s.start : NULL, "%s",
                       s.record.kind == HIST_CLIENT_CLOSE
                           ? "the server reset a connection after its answer"
                           : "the server reset a connection before its answer had been read");
@@ -186,7 +191,9 @@ static void reset_observe(struct judge_context *c, const struct hist_record *r)
     if (suspicious && start != NULL && drain_bound_passed(w, pid, start->t_ns, r->t_ns))
         return;
     if (suspicious) {
-        struct suspicion s = {*r, earlier(from_ns, LATER_NS), pid};
+        struct suspicion s = {.record = *r, .from_ns = earlier(from_ns, LATER_NS), .pid = pid};
+        if (start != NULL)
+            s.start = *start;
         later_put(&state->later, &s);
     } else if (r->kind == HIST_CLIENT_CLOSE && r->flags & HIST_BIT(HIST_F_ANSWERED)) {
         judge_seen(c, 1);
@@ -244,7 +251,8 @@ static void race_observe(struct judge_context *c, const struct hist_record *r)
     if (r->flags & HIST_BIT(HIST_F_UNSAFE))
         judge_seen(c, 1);
     if (world_idle_race(w, r)) {
-        struct suspicion s = {*r, earlier(begun_of(w, r), LATER_NS), server_of(w, r)};
+        struct suspicion s = {.record = *r, .from_ns = earlier(begun_of(w, r), LATER_NS)};
+        s.pid = server_of(w, r);
         later_put(&state->later, &s);
     }
 }

@@ -358,7 +358,8 @@ bool world_lagged(const struct world *w, uint64_t from_ns, uint64_t to_ns, uint6
     for (size_t i = 0; i < WORLD_LAGS && i < t->lag_count; i++) {
         size_t at = (t->lag_count - 1 - i) % WORLD_LAGS;
         uint64_t lag_ns = t->lags[at].lag_ns, end_ns = t->lags[at].t_ns;
-        if (lag_ns > limit_ns && end_ns >= from_ns && (lag_ns > end_ns ? 0 : end_ns - lag_ns) <= to_ns)
+        if (lag_ns > limit_ns && end_ns >= from_ns &&
+            (lag_ns > end_ns ? 0 : end_ns - lag_ns) <= to_ns)
             return true;
     }
     return false;

@@ -119,6 +119,7 @@ class Performance:
             world.finish_load()
             self.enter("stop")
             self.perform(Stop("end", "stop = 'graceful'", "graceful", STOP_NS))
+        ending.end_by_force(world)
         world.finish_load()
         assert world.watch
         world.loop.quit(world.watch)

@@ -7,7 +7,7 @@ import signal
 import time
 
 from masterwork.stage import Stage
-from masterwork.tree import descendants, listening_inodes, reap, shared_memory_of
+from masterwork.tree import descendants, kill_all, listening_inodes, reap, shared_memory_of
 from masterwork.units import NS
 
 HOW = {"graceful": 1, "fast": 0, "kill": 2}
@@ -39,6 +39,12 @@ def stop(stage: Stage, how: str, within_ns: int) -> str:
     return "" if gone else f"the master was still there after {within_ns / NS['s']:.1f} s"
 
 
+def end_by_force(stage: Stage) -> None:
+    """Kills what did not stop when it was asked to, so that clients that wait for it can end."""
+    if _tree(stage):
+        kill_all(os.getpid(), stage.own_pids())
+
+
 def _status(stage: Stage) -> int:
     """The wait status, as wait(2) tells it."""
     assert stage.server.process
@@ -49,11 +55,9 @@ def _status(stage: Stage) -> int:
 
 
 def _tree(stage: Stage) -> list[int]:
-    """Live processes of the server: everything below us that is not a witness or older than us."""
-    ours = {witness.pid for witness in stage.loop.witnesses} | stage.others
-    if stage.server.helper:
-        ours.add(stage.server.helper.pid)
-    reap({stage.server.pid} | ours | {storm.pid for storm in stage.storms})
+    """Live processes of the server: everything below us that is not the harness's own."""
+    ours = stage.own_pids()
+    reap({stage.server.pid} | ours)
     return [item.pid for item in descendants(os.getpid(), ours) if item.state not in "ZX"]
 
 

@@ -199,6 +199,12 @@ class Stage:
             raise HarnessError(f"{line!r}: there is no load")
         self.prober.say(line)
 
+    def own_pids(self) -> set[int]:
+        """Processes below us that are the harness's, or were there before the stage."""
+        pids = {witness.pid for witness in self.loop.witnesses} | self.others
+        pids |= {storm.pid for storm in self.storms}
+        return pids | {self.server.helper.pid} if self.server.helper else pids
+
     def finish_load(self) -> None:
         """No new requests; those under way end, at the latest when their clients lose patience."""
         if self.prober and self.prober.done is None:

@@ -130,6 +130,7 @@ enum { REPORTS_MAX = 64 };
 struct cut {
     struct hist_record reports[REPORTS_MAX]; /* a ring of successes */
     size_t count;
+    uint64_t reloads;
 };
 
 /* The newest configuration that was reported to serve before a connection was begun. */
@@ -147,6 +148,13 @@ static const struct hist_record *cut_expected(const struct cut *s, const struct 
     return expected;
 }
 
+/* The server's own report and the director's may both tell of one reload. */
+static void cut_report(struct cut *s, const struct hist_record *r)
+{
+    s->reloads += s->count == 0 || s->reports[(s->count - 1) % REPORTS_MAX].gen != r->gen;
+    s->reports[s->count++ % REPORTS_MAX] = *r;
+}
+
 static void cut_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct cut *s = c->state;
@@ -157,7 +165,7 @@ static void cut_observe(struct judge_context *c, const struct hist_record *r)
     }
     if (r->kind != HIST_CLIENT_FIRST_BYTE) {
         if (r->kind == HIST_DIRECTOR_CUT_OVER || r->a == HIST_REPORT_OK)
-            s->reports[s->count++ % REPORTS_MAX] = *r;
+            cut_report(s, r);
         return;
     }
     const struct world_connection *connection = world_connection(w, r->conn);
@@ -183,7 +191,7 @@ static void cut_finish(struct judge_context *c)
         judge_unknown(c, "the answers do not name their configuration (X-Mw-Gen)");
     else if (c->result->checked == 0)
         judge_unknown(c, "no new connection was answered after a reload");
-    judge_strength(c, "%llu reloads, %llu answers on connections begun after one", (ull)s->count,
+    judge_strength(c, "%llu reloads, %llu answers on connections begun after one", (ull)s->reloads,
                    (ull)c->result->checked);
 }
 

@@ -1,15 +1,15 @@
 /* control: signals and files. See guarantees.def for the sentences. */
 #include "scenarios/judge/causes.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "scenarios/judge/rolls.h"
 
 #define MS(ns) ((double)(ns) / 1e6)
 
 enum {
     ASKS_MAX = 64,
     EXITS_MAX = 512,
-    BURST_NS = 20000000, /* exits closer than this may share one SIGCHLD */
+    BURST_NS = 20000000,   /* exits closer than this may share one SIGCHLD */
+    SETTLE_NS = 200000000, /* a watcher has looked at the pid file by then */
 };
 
 /* ---- control/responsive ---------------------------------------------------------------------- */
@@ -20,16 +20,26 @@ struct responsive {
     uint64_t answered, worst_ns;
 };
 
+/* Not seen, by a director that did not wait for as long as the master may take. */
+static bool answer_is_open(const struct hist_record *r, uint64_t took_ns, uint64_t bound_ns)
+{
+    return r->c == 0 && took_ns <= bound_ns;
+}
+
 static void responsive_answer(struct judge_context *c, const struct hist_record *r)
 {
     struct responsive *s = c->state;
-    uint64_t bound_ns = c->world->param[HIST_P_CONTROL_BOUND];
+    uint64_t bound_ns = world_param(c->world, HIST_P_CONTROL_BOUND, UINT64_MAX);
     for (size_t i = 0; i < s->ask_count; i++) {
         struct hist_record ask = s->asks[i];
         if (ask.b != r->b)
             continue;
         uint64_t took_ns = r->t_ns - ask.t_ns;
         s->asks[i] = s->asks[--s->ask_count];
+        /* a machine that was late by so much made the director late as well */
+        if (answer_is_open(r, took_ns, bound_ns) ||
+            (r->c && world_lagged(c->world, ask.t_ns, r->t_ns, bound_ns / 2)))
+            return;
         judge_seen(c, 1);
         if (r->c == 0 || took_ns > bound_ns)
             judge_violate(c, &ask, r, "signal %llu had %s after %.0f ms, %.0f ms are allowed",
@@ -55,15 +65,17 @@ static void responsive_finish(struct judge_context *c)
 {
     struct responsive *s = c->state;
     uint64_t end_ns = c->world->stop_ns ? c->world->stop_ns : c->world->now_ns;
-    uint64_t bound_ns = c->world->param[HIST_P_CONTROL_BOUND];
-    for (size_t i = 0; i < s->ask_count; i++) {
-        if (end_ns < s->asks[i].t_ns + bound_ns)
+    uint64_t bound_ns = world_param(c->world, HIST_P_CONTROL_BOUND, 0);
+    for (size_t i = 0; bound_ns && i < s->ask_count; i++) {
+        if (end_ns <= s->asks[i].t_ns + bound_ns)
             continue;
         judge_seen(c, 1);
         judge_violate(c, &s->asks[i], NULL, "signal %llu had no effect until the end",
                       (unsigned long long)s->asks[i].a);
     }
-    if (!c->result->checked)
+    if (!bound_ns)
+        judge_unknown(c, "the story states no bound for control signals");
+    else if (!c->result->checked)
         judge_unknown(c, "no control signal's effect was waited for");
     else
         judge_strength(c, "%llu signals answered, %.1f ms at worst",
@@ -79,7 +91,10 @@ const struct checker judge_control_responsive = {.kinds = responsive_kinds,
 /* ---- control/storm --------------------------------------------------------------------------- */
 
 struct storm {
-    struct hist_record ended; /* the last storm's end; kind HIST_NONE: none, or judged */
+    struct rolls rolls;
+    struct hist_record ended; /* the last storm's end */
+    bool to_judge;            /* and the tree was not looked at since */
+    uint64_t disturbed_ns;    /* the story did something else */
     struct {
         uint32_t pid, gen;
     } spawned[EXITS_MAX]; /* engine generations of the latest workers, a ring */
@@ -105,11 +120,12 @@ struct roll_call {
     uint32_t gen_low, gen_high;
 };
 
+/* Who was told to go may still finish what it has. */
 static bool roll_call_one(const struct world_process *p, void *arg)
 {
     struct roll_call *call = arg;
     uint32_t gen;
-    if (!p->is_worker || p->is_master || p->exit_ns)
+    if (!p->is_worker || p->is_master || p->exit_ns || p->drain_ns)
         return true;
     call->live++;
     if (!storm_find_gen(call->storm, p->pid, &gen))
@@ -129,46 +145,68 @@ static void storm_judge(struct judge_context *c, const struct hist_record *tree)
     struct roll_call call = {.storm = s};
     world_processes(w, roll_call_one, &call);
     double after = MS(tree->t_ns - s->ended.t_ns);
+    uint64_t want = rolls_wanted(&s->rolls, w);
+    uint64_t zombie_ns = world_param(w, HIST_P_ZOMBIE_BOUND, w->param[HIST_P_CONVERGE_BOUND]);
     judge_seen(c, 1);
     s->judged++;
-    if (call.live != w->param[HIST_P_WORKERS])
+    if (call.live != want)
         judge_violate(c, tree, &s->ended,
-                      "%.0f ms after a storm %llu workers live, %llu are "
-                      "configured",
-                      after, (unsigned long long)call.live,
-                      (unsigned long long)w->param[HIST_P_WORKERS]);
+                      "%.0f ms after a storm %llu workers live, %llu are configured", after,
+                      (unsigned long long)call.live, (unsigned long long)want);
     else if (call.gen_low != call.gen_high)
         judge_violate(c, tree, &s->ended, "%.0f ms after a storm generations %u to %u live", after,
                       call.gen_low, call.gen_high);
-    else if (tree->b && tree->c > world_param(w, HIST_P_ZOMBIE_BOUND, 0))
+    else if (tree->b && tree->c > zombie_ns)
         judge_violate(c, tree, &s->ended, "%.0f ms after a storm there is a zombie, %.0f ms old",
                       after, MS(tree->c));
-    s->ended.kind = HIST_NONE;
+    s->to_judge = false;
+}
+
+static void storm_edge(struct storm *s, const struct hist_record *r)
+{
+    s->to_judge = r->b == 0;
+    if (r->b != 0)
+        return;
+    s->storms++;
+    s->signals += r->c;
+    s->ended = *r;
+}
+
+/* What the story itself does to the tree; an exit nobody asked for is the server's own. */
+static bool storm_disturbs(const struct hist_record *r)
+{
+    return r->kind == HIST_DIRECTOR_SIGNAL || r->kind == HIST_STORM_SIGNAL ||
+           r->kind == HIST_DIRECTOR_RELOAD ||
+           (r->kind == HIST_FAULT_FIRED && r->b >> 32 != HIST_FAULT_SABOTAGE);
+}
+
+static void storm_tree(struct judge_context *c, const struct hist_record *r)
+{
+    struct storm *s = c->state;
+    uint64_t since_ns = s->ended.t_ns > s->disturbed_ns ? s->ended.t_ns : s->disturbed_ns;
+    uint64_t bound_ns = world_param(c->world, HIST_P_CONVERGE_BOUND, 0);
+    if (s->to_judge && bound_ns && world_serving(c->world) && r->t_ns > since_ns + bound_ns)
+        storm_judge(c, r);
 }
 
 static void storm_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct storm *s = c->state;
-    const struct world *w = c->world;
+    rolls_take(&s->rolls, c->world, r);
+    if (storm_disturbs(r))
+        s->disturbed_ns = r->t_ns;
     if (r->kind == HIST_DIRECTOR_STORM) {
-        if (r->b == 0) {
-            s->storms++;
-            s->signals += r->c;
-            s->ended = *r;
-        } else {
-            s->ended.kind = HIST_NONE;
-        }
+        storm_edge(s, r);
     } else if (r->kind == HIST_ENGINE_SPAWN) {
         unsigned at = s->spawned_next++ % EXITS_MAX;
         s->spawned[at].pid = r->pid;
         s->spawned[at].gen = r->gen;
     } else if (r->kind == HIST_DIRECTOR_ANSWER) {
         if (s->storms && r->c == 0)
-            judge_violate(c, r, NULL, "the master did not answer signal %llu after a storm",
+            judge_violate(c, r, &s->ended, "the master did not answer signal %llu after a storm",
                           (unsigned long long)r->a);
-    } else if (s->ended.kind && w->stop_ns == 0 &&
-               r->t_ns > s->ended.t_ns + w->param[HIST_P_CONVERGE_BOUND]) {
-        storm_judge(c, r);
+    } else if (r->kind == HIST_WATCH_TREE) {
+        storm_tree(c, r);
     }
 }
 
@@ -184,8 +222,9 @@ static void storm_finish(struct judge_context *c)
                        (unsigned long long)s->signals);
 }
 
-static const unsigned storm_kinds[] = {HIST_DIRECTOR_STORM, HIST_ENGINE_SPAWN, HIST_WATCH_TREE,
-                                       HIST_DIRECTOR_ANSWER, HIST_NONE};
+static const unsigned storm_kinds[] = {ROLLS_KINDS,       HIST_FAULT_FIRED, HIST_DIRECTOR_STORM,
+                                       HIST_ENGINE_SPAWN, HIST_WATCH_TREE,  HIST_DIRECTOR_ANSWER,
+                                       HIST_NONE};
 const struct checker judge_control_storm = {.kinds = storm_kinds,
                                             .state_size = sizeof(struct storm),
                                             .observe = storm_observe,
@@ -291,32 +330,63 @@ const struct checker judge_control_coalescing = {.kinds = coalescing_kinds,
 struct pid_file {
     struct hist_record now; /* what it says */
     uint64_t changes;
-    bool known;
+    uint64_t due_ns;  /* wrong at ready: it has until then */
+    bool known, over; /* over: what it says is told after the stop */
 };
 
-static void pid_file_observe(struct judge_context *c, const struct hist_record *r)
+static void pid_file_check(struct judge_context *c)
 {
     struct pid_file *s = c->state;
-    if (r->kind == HIST_WATCH_PIDFILE) {
-        if (r->a != 0)
-            return; /* .oldbin */
-        s->now = *r;
-        s->known = true;
-        s->changes++;
-        if (!world_serving(c->world))
-            return;
-    } else if (!s->known) {
-        return;
-    }
     judge_seen(c, 1);
+    s->due_ns = 0;
     if (s->now.b == 0)
         judge_violate(c, &s->now, NULL, "the pid file %s while the server runs",
                       s->now.pid ? "names a process that is no live master" : "is absent or empty");
 }
 
+static void pid_file_changed(struct judge_context *c, const struct hist_record *r)
+{
+    struct pid_file *s = c->state;
+    if (r->a != 0)
+        return; /* .oldbin */
+    if (s->due_ns && r->t_ns > s->due_ns)
+        pid_file_check(c);
+    s->now = *r;
+    s->known = true;
+    s->changes++;
+    s->over = c->world->ready_ns != 0 && !world_serving(c->world);
+    bool still_settling = s->due_ns && r->b == 0;
+    if (world_serving(c->world) && !still_settling)
+        pid_file_check(c);
+}
+
+/* The watcher looks at times of its own: at ready it may not have seen yet what is there. */
+static void pid_file_ready(struct judge_context *c, const struct hist_record *r)
+{
+    struct pid_file *s = c->state;
+    s->over = false;
+    if (s->known && s->now.b == 0)
+        s->due_ns = r->t_ns + SETTLE_NS;
+    else if (s->known)
+        pid_file_check(c);
+}
+
+static void pid_file_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct pid_file *s = c->state;
+    if (r->kind == HIST_WATCH_PIDFILE)
+        pid_file_changed(c, r);
+    else if (r->kind == HIST_DIRECTOR_READY)
+        pid_file_ready(c, r);
+    else if (s->known && !s->over && (!s->due_ns || r->t_ns > s->due_ns))
+        pid_file_check(c);
+}
+
 static void pid_file_finish(struct judge_context *c)
 {
     struct pid_file *s = c->state;
+    if (s->due_ns && world_served_until(c->world) > s->due_ns)
+        pid_file_check(c);
     if (!s->known)
         judge_unknown(c, "the pid file was not watched");
     else

@@ -6,6 +6,7 @@
 enum {
     NEAR_LIMIT = 3, /* descriptors short of the limit that still count as "at the limit" */
     SPINNERS_MAX = 256,
+    CROWDED_MAX = 256,
     QUIET_SETTLE_NS = 100000000, /* the first moments of a quiet phase belong to the noise before */
     QUIET_MIN_NS = 300000000,    /* CPU time is counted in ticks: shorter windows say nothing */
 };
@@ -19,6 +20,16 @@ static bool in_phase(const struct world *w, enum hist_phase phase)
 static bool on_established(const struct hist_record *r)
 {
     return (r->flags & HIST_BIT(HIST_F_REUSED)) != 0;
+}
+
+/* A request that failed because of what the story did to its worker, or in the idle-close race. */
+static bool was_excused(const struct world *w, const struct hist_record *end)
+{
+    const struct world_request *q = world_request(w, end->req);
+    const struct world_connection *conn = world_connection(w, end->conn);
+    uint32_t pid = conn && conn->server_pid ? conn->server_pid : end->pid;
+    uint64_t from_ns = q ? q->begun.t_ns : end->t_ns;
+    return world_idle_race(w, end) || world_cause(w, pid, from_ns, end->t_ns, WORLD_BREAKS) != NULL;
 }
 
 /* A worker of a story about limits that ends, and nobody wanted it to. */
@@ -53,6 +64,22 @@ static bool shows_fd_limit(const struct world *w, const struct hist_record *r)
     return p && p->is_worker && limit && (r->a >> 32) + NEAR_LIMIT >= limit;
 }
 
+/* A request on an established connection, at the limit. Idle connections may be closed to make
+ * room: what is lost to that race is serve/idle-race's. */
+static void fd_serving_end(struct judge_context *c, const struct hist_record *r)
+{
+    struct fd_serving *s = c->state;
+    bool failed = end_is_failure(c->world, r);
+    if ((!failed && r->a != HIST_OK) || (failed && was_excused(c->world, r)))
+        return;
+    judge_seen(c, 1);
+    s->served += !failed;
+    if (failed)
+        judge_violate(c, r, &s->reached,
+                      "a request on an established connection ended '%s' at the descriptor limit",
+                      hist_outcome_name((unsigned)r->a));
+}
+
 static void fd_serving_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct fd_serving *s = c->state;
@@ -68,13 +95,7 @@ static void fd_serving_observe(struct judge_context *c, const struct hist_record
         judge_unwanted_exit(c, &s->causes, r, "at the descriptor limit");
     else if (r->kind == HIST_CLIENT_END && s->reached.kind && in_phase(w, HIST_PHASE_ACT) &&
              on_established(r) && world_serving(w)) {
-        judge_seen(c, 1);
-        s->served += r->a == HIST_OK;
-        if (end_is_failure(w, r))
-            judge_violate(
-                c, r, &s->reached,
-                "a request on an established connection ended '%s' at the descriptor limit",
-                hist_outcome_name((unsigned)r->a));
+        fd_serving_end(c, r);
     }
 }
 
@@ -105,22 +126,32 @@ const struct checker judge_limit_fd_serving = {.kinds = fd_serving_kinds,
 struct recovery {
     struct hist_record reached;
     uint64_t since_ns; /* the story's recover phase began */
+    uint64_t asked_ns; /* the first attempt of a new client since */
     uint64_t first_ok_ns, served;
 };
+
+/* Gave up on connecting, and had begun before: its next SYN may not have been due yet. */
+static bool waited_from_before(const struct world *w, const struct recovery *s,
+                               const struct hist_record *end)
+{
+    const struct world_connection *conn = world_connection(w, end->conn);
+    return end->a == HIST_CONNECT_TIMEOUT && (!conn || conn->connect_ns < s->since_ns);
+}
 
 /* After the limit is lifted a new connection is served within the bound. */
 static void recovery_end(struct judge_context *c, struct recovery *s, const struct hist_record *r)
 {
     const struct world *w = c->world;
     uint64_t bound_ns = world_param(w, HIST_P_RECOVER_BOUND, 0);
-    if (!s->reached.kind || !s->since_ns || on_established(r) || !world_serving(w))
+    if (!s->reached.kind || !s->since_ns || !bound_ns || on_established(r) || !world_serving(w))
         return;
     if (r->a == HIST_OK && !s->first_ok_ns)
         s->first_ok_ns = r->t_ns;
     if (r->a == HIST_OK) {
         s->served++;
         judge_seen(c, 1);
-    } else if (end_is_failure(w, r) && r->t_ns > s->since_ns + bound_ns) {
+    } else if (end_is_failure(w, r) && r->t_ns > s->since_ns + bound_ns &&
+               !waited_from_before(w, s, r) && !was_excused(w, r)) {
         judge_seen(c, 1);
         judge_violate(c, r, &s->reached,
                       "a request on a new connection ended '%s' %.0f ms after the limit was lifted",
@@ -128,28 +159,47 @@ static void recovery_end(struct judge_context *c, struct recovery *s, const stru
     }
 }
 
-static void recovery_phase(struct recovery *s, const struct hist_record *r)
+/* The kinds every user of a recovery needs. */
+#define RECOVERY_KINDS HIST_DIRECTOR_PHASE, HIST_CLIENT_CONNECT, HIST_CLIENT_END
+
+static void recovery_take(struct judge_context *c, struct recovery *s, const struct hist_record *r)
 {
-    if (r->a == HIST_PHASE_RECOVER && s->reached.kind && !s->since_ns)
+    if (r->kind == HIST_CLIENT_END)
+        recovery_end(c, s, r);
+    else if (r->kind == HIST_CLIENT_CONNECT && s->since_ns && !s->asked_ns)
+        s->asked_ns = r->t_ns;
+    else if (r->kind == HIST_DIRECTOR_PHASE && r->a == HIST_PHASE_RECOVER && s->reached.kind &&
+             !s->since_ns)
         s->since_ns = r->t_ns;
 }
 
-static void recovery_finish(struct judge_context *c, struct recovery *s)
+/* `never`: why unknown if the limit was not reached. */
+static void recovery_finish(struct judge_context *c, struct recovery *s, const char *never)
 {
     const struct world *w = c->world;
     uint64_t bound_ns = world_param(w, HIST_P_RECOVER_BOUND, 0);
-    uint64_t end_ns = w->stop_ns ? w->stop_ns : w->now_ns;
-    if (!s->reached.kind || !s->since_ns)
-        return;
-    uint64_t took_ns = (s->first_ok_ns ? s->first_ok_ns : end_ns) - s->since_ns;
-    if (took_ns > bound_ns)
+    uint64_t end_ns = s->first_ok_ns ? s->first_ok_ns : world_served_until(w);
+    bool tried = s->since_ns && bound_ns && (s->asked_ns || s->first_ok_ns);
+    if (tried && s->asked_ns && end_ns > s->asked_ns + bound_ns)
         judge_violate(c, &s->reached, NULL,
-                      "%.0f ms after the limit was lifted %s, %.0f ms are "
-                      "allowed",
-                      MS(took_ns),
+                      "%.0f ms after a new client came %s, %.0f ms are allowed",
+                      MS(end_ns - s->asked_ns),
                       s->first_ok_ns ? "a new connection was served at last"
                                      : "no new connection had been served",
                       MS(bound_ns));
+    if (!s->reached.kind)
+        judge_unknown(c, "%s", never);
+    else if (!s->since_ns)
+        judge_unknown(c, "the limit was never lifted");
+    else if (!tried)
+        judge_unknown(c, bound_ns ? "no new client came after the limit was lifted"
+                                  : "the story does not state how long recovering may take");
+    else
+        judge_strength(c,
+                       "served again %.1f ms after the limit was lifted, %llu requests on new "
+                       "connections",
+                       MS(s->first_ok_ns ? s->first_ok_ns - s->since_ns : 0),
+                       (unsigned long long)s->served);
 }
 
 /* ---- limit/fd-recovers ----------------------------------------------------------------------- */
@@ -159,30 +209,18 @@ static void fd_recovers_observe(struct judge_context *c, const struct hist_recor
     struct recovery *s = c->state;
     if (!world_param(c->world, HIST_P_FD_LIMIT, 0))
         return;
-    if (r->kind == HIST_DIRECTOR_PHASE)
-        recovery_phase(s, r);
-    else if (r->kind == HIST_CLIENT_END)
-        recovery_end(c, s, r);
-    else if (!s->reached.kind && shows_fd_limit(c->world, r))
+    recovery_take(c, s, r);
+    if (!s->since_ns && shows_fd_limit(c->world, r))
         s->reached = *r;
 }
 
 static void fd_recovers_finish(struct judge_context *c)
 {
-    struct recovery *s = c->state;
-    recovery_finish(c, s);
-    if (!s->reached.kind)
-        judge_unknown(c, "no worker reached its descriptor limit");
-    else if (!s->since_ns)
-        judge_unknown(c, "the limit was never lifted");
-    else
-        judge_strength(c, "served again after %.1f ms, %llu requests on new connections",
-                       s->first_ok_ns ? MS(s->first_ok_ns - s->since_ns) : 0.0,
-                       (unsigned long long)s->served);
+    recovery_finish(c, c->state, "no worker reached its descriptor limit");
 }
 
-static const unsigned fd_recovers_kinds[] = {HIST_ENGINE_ACCEPT_PAUSE, HIST_WATCH_PROC,
-                                             HIST_DIRECTOR_PHASE, HIST_CLIENT_END, HIST_NONE};
+static const unsigned fd_recovers_kinds[] = {RECOVERY_KINDS, HIST_ENGINE_ACCEPT_PAUSE,
+                                             HIST_WATCH_PROC, HIST_NONE};
 const struct checker judge_limit_fd_recovers = {.kinds = fd_recovers_kinds,
                                                 .state_size = sizeof(struct recovery),
                                                 .observe = fd_recovers_observe,
@@ -193,54 +231,104 @@ const struct checker judge_limit_fd_recovers = {.kinds = fd_recovers_kinds,
 struct connections {
     struct causes causes;
     struct recovery recovery;
+    struct {
+        uint32_t pid;
+        uint64_t open;
+    } workers[CROWDED_MAX]; /* what a trace tells of each, a ring */
+    unsigned next;
 };
 
-static bool shows_connection_limit(const struct world *w, const struct hist_record *r)
+static uint64_t *connections_of(struct connections *s, uint32_t pid, bool add)
 {
-    uint64_t per_worker = world_param(w, HIST_P_WORKER_CONNECTIONS, 0);
-    if (r->kind == HIST_ENGINE_ACCEPT_PAUSE)
-        return r->a == 1 && r->b == HIST_PAUSE_CONNECTIONS;
-    if (r->kind != HIST_CLIENT_HELD)
-        return false;
+    for (unsigned i = 0; i < CROWDED_MAX && i < s->next; i++)
+        if (s->workers[i].pid == pid)
+            return &s->workers[i].open;
+    if (!add)
+        return NULL;
+    unsigned at = s->next++ % CROWDED_MAX;
+    s->workers[at].pid = pid;
+    s->workers[at].open = 0;
+    return &s->workers[at].open;
+}
+
+static uint64_t held_by_clients(const struct world *w)
+{
     uint64_t held = 0;
     for (size_t i = 0; i < WORLD_POPULATIONS_MAX; i++)
         held += w->populations[i].known ? w->populations[i].held : 0;
-    return held >= per_worker * world_param(w, HIST_P_WORKERS, 1);
+    return held;
+}
+
+static uint64_t connections_limit(const struct world *w)
+{
+    return world_param(w, HIST_P_WORKER_CONNECTIONS, 0);
+}
+
+/* Takes in what a trace tells of connections; true: a worker has as many as it may. */
+static bool connections_count(struct connections *s, const struct world *w,
+                              const struct hist_record *r)
+{
+    uint64_t *open;
+    switch (r->kind) {
+    case HIST_ENGINE_ACCEPT:
+        open = connections_of(s, r->pid, true);
+        return ++*open >= connections_limit(w);
+    case HIST_ENGINE_CLOSE:
+        open = connections_of(s, r->pid, false);
+        if (open && *open > 0)
+            --*open;
+        return false;
+    case HIST_ENGINE_SPAWN: /* the number may have been another's */
+        *connections_of(s, r->pid, true) = 0;
+        return false;
+    default:
+        return false;
+    }
+}
+
+static bool shows_connection_limit(const struct world *w, const struct hist_record *r)
+{
+    if (r->kind == HIST_ENGINE_ACCEPT_PAUSE)
+        return r->a == 1 && r->b == HIST_PAUSE_CONNECTIONS;
+    return r->kind == HIST_CLIENT_HELD &&
+           held_by_clients(w) >= connections_limit(w) * world_param(w, HIST_P_WORKERS, 1);
+}
+
+/* Did it end with about as many connections as it may have? Without a trace: might it have? */
+static bool ended_at_the_limit(struct connections *s, const struct world *w, uint32_t pid)
+{
+    const uint64_t *open = connections_of(s, pid, false);
+    if (world_param(w, HIST_P_ENGINE_TRACE, 0))
+        return open && *open + NEAR_LIMIT >= connections_limit(w);
+    return held_by_clients(w) >= connections_limit(w);
 }
 
 static void connections_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct connections *s = c->state;
     const struct world *w = c->world;
-    if (!world_param(w, HIST_P_WORKER_CONNECTIONS, 0))
+    if (!connections_limit(w))
         return;
     causes_take(&s->causes, r);
-    if (r->kind == HIST_DIRECTOR_PHASE)
-        recovery_phase(&s->recovery, r);
-    else if (exit_is_news(w, r))
-        judge_unwanted_exit(c, &s->causes, r, "at worker_connections");
-    else if (r->kind == HIST_CLIENT_END)
-        recovery_end(c, &s->recovery, r);
-    else if (!s->recovery.reached.kind && shows_connection_limit(w, r))
+    recovery_take(c, &s->recovery, r);
+    bool full = connections_count(s, w, r) || shows_connection_limit(w, r);
+    if (full && !s->recovery.reached.kind)
         s->recovery.reached = *r;
+    if (exit_is_news(w, r) && ended_at_the_limit(s, w, r->pid))
+        judge_unwanted_exit(c, &s->causes, r, "at worker_connections");
 }
 
 static void connections_finish(struct judge_context *c)
 {
-    struct recovery *s = &((struct connections *)c->state)->recovery;
-    recovery_finish(c, s);
-    if (!s->reached.kind)
-        judge_unknown(c, "worker_connections was not reached");
-    else if (!s->since_ns)
-        judge_unknown(c, "the load was never taken back below the limit");
-    else
-        judge_strength(c, "limit reached, %llu requests on new connections served afterwards",
-                       (unsigned long long)s->served);
+    struct connections *s = c->state;
+    recovery_finish(c, &s->recovery, "worker_connections was not reached");
 }
 
 static const unsigned connections_kinds[] = {
-    CAUSES_KINDS,    HIST_ENGINE_ACCEPT_PAUSE, HIST_CLIENT_HELD, HIST_DIRECTOR_PHASE,
-    HIST_WATCH_EXIT, HIST_ENGINE_WORKER_EXIT,  HIST_CLIENT_END,  HIST_NONE};
+    CAUSES_KINDS,       RECOVERY_KINDS,    HIST_ENGINE_ACCEPT_PAUSE,
+    HIST_CLIENT_HELD,   HIST_WATCH_EXIT,   HIST_ENGINE_WORKER_EXIT,
+    HIST_ENGINE_ACCEPT, HIST_ENGINE_CLOSE, HIST_ENGINE_SPAWN,
+    HIST_NONE};
 const struct checker judge_limit_connections = {.kinds = connections_kinds,
                                                 .state_size = sizeof(struct connections),
                                                 .observe = connections_observe,
@@ -278,7 +366,9 @@ static void no_spin_judge(struct judge_context *c)
     for (size_t i = 0; i < s->count; i++) {
         const struct hist_record *first = &s->window[i].first, *last = &s->window[i].last;
         uint64_t wall_ns = last->t_ns - first->t_ns;
-        if (wall_ns < QUIET_MIN_NS || bound == 0)
+        /* a fault that burns is the story's doing */
+        bool told_to = world_cause(c->world, last->pid, first->t_ns, last->t_ns, WORLD_SLOWS);
+        if (wall_ns < QUIET_MIN_NS || bound == 0 || told_to || last->b < first->b)
             continue;
         uint64_t permille = (last->b - first->b) * 1000 / wall_ns;
         judge_seen(c, 1);
@@ -321,60 +411,3 @@ const struct checker judge_limit_no_spin = {.kinds = no_spin_kinds,
                                             .state_size = sizeof(struct no_spin),
                                             .observe = no_spin_observe,
                                             .finish = no_spin_finish};
-
-/* ---- limit/slow-accept ----------------------------------------------------------------------- */
-
-struct slow_accept {
-    uint64_t judged, worst_ns;
-};
-
-/* Taken by a worker before that worker was stopped: nobody else can serve it. */
-static bool belongs_to_the_stopped(const struct world *w, const struct hist_record *r)
-{
-    const struct world_connection *conn = world_connection(w, r->conn);
-    const struct world_process *p =
-        conn && conn->server_pid ? world_process(w, conn->server_pid) : NULL;
-    return p && p->stopped_ns && conn->accepted_ns && conn->accepted_ns <= p->stopped_ns;
-}
-
-static void slow_accept_observe(struct judge_context *c, const struct hist_record *r)
-{
-    struct slow_accept *s = c->state;
-    const struct world *w = c->world;
-    uint64_t bound_ns = world_param(w, HIST_P_SLOW_ACCEPT_BOUND, 0);
-    if (!bound_ns || !in_phase(w, HIST_PHASE_ACT) || on_established(r) || !world_serving(w) ||
-        !world_population_counts(w, r->slot) || (r->flags & HIST_BIT(HIST_F_LAGGING)) ||
-        belongs_to_the_stopped(w, r))
-        return;
-    uint64_t took_ns = r->kind == HIST_CLIENT_FIRST_BYTE ? r->a : r->c;
-    bool lost = r->kind == HIST_CLIENT_END && end_is_failure(w, r);
-    if (r->kind == HIST_CLIENT_END && !lost)
-        return;
-    judge_seen(c, 1);
-    s->judged++;
-    if (took_ns > s->worst_ns)
-        s->worst_ns = took_ns;
-    if (lost || took_ns > bound_ns)
-        judge_violate(c, r, &w->last_signal,
-                      "a new connection %s %.0f ms while one worker was slow, "
-                      "%.0f ms are allowed",
-                      lost ? "failed after" : "waited", MS(took_ns), MS(bound_ns));
-}
-
-static void slow_accept_finish(struct judge_context *c)
-{
-    struct slow_accept *s = c->state;
-    if (!world_param(c->world, HIST_P_SLOW_ACCEPT_BOUND, 0))
-        judge_unknown(c, "the story makes no worker slow");
-    else if (!s->judged)
-        judge_unknown(c, "no new connection while a worker was slow");
-    else
-        judge_strength(c, "%llu new connections beside a slow worker, %.1f ms at worst",
-                       (unsigned long long)s->judged, MS(s->worst_ns));
-}
-
-static const unsigned slow_accept_kinds[] = {HIST_CLIENT_FIRST_BYTE, HIST_CLIENT_END, HIST_NONE};
-const struct checker judge_limit_slow_accept = {.kinds = slow_accept_kinds,
-                                                .state_size = sizeof(struct slow_accept),
-                                                .observe = slow_accept_observe,
-                                                .finish = slow_accept_finish};

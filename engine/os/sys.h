@@ -35,7 +35,7 @@ pid_t sys_fork(void);
 int sys_execve(const char *path, char *const argv[], char *const envp[]);
 pid_t sys_waitpid(pid_t pid, int *status, int flags); /* 0: nothing yet (WNOHANG) */
 int sys_kill(pid_t pid, int signal);
-int sys_rlimit_set(int resource, uint64_t soft);      /* soft, raising hard where allowed */
+int sys_rlimit_set(int resource, uint64_t soft); /* soft, raising hard where allowed */
 int sys_rlimit_get(int resource, struct rlimit *out);
 
 /* files */
@@ -61,6 +61,6 @@ int sys_epoll_wait_ready(int epoll_fd, int *fds, int max);
 /* Anonymous, zeroed, inherited memory; NULL and *err = -errno when there is none. */
 void *sys_map_shared(size_t size, int *err);
 void sys_unmap(void *addr, size_t size);
-void *sys_alloc(size_t size);                /* NULL when there is none; free() it */
+void *sys_alloc(size_t size); /* NULL when there is none; free() it */
 
 #endif

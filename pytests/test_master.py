@@ -45,8 +45,7 @@ class Engine:
             error_log logs/error.log info;
             worker_processes {workers};
             worker_shutdown_timeout 2s;
-            reload_timeout 10s;
-            {main}
+            {main or 'reload_timeout 10s;'}
             events {{ worker_connections 64; }}
             http {{
                 access_log logs/access.log;
@@ -106,6 +105,19 @@ class Engine:
 
     def status(self) -> dict:
         return json.loads(self.get("/status"))
+
+    def arm(self, plan: str = "") -> None:
+        """Arms this plan and no other on the engine's fault board; made before the start."""
+        board = str(self.folder / "board")
+        self.environment["MW_FAULT_BOARD"] = board
+        if Path(board).exists():
+            self.fault("disarm", "--board", board, "all")
+        self.fault("arm", "--board", board, *([plan] if plan else []))
+
+    def fault(self, *words: str) -> None:
+        done = subprocess.run([str(program("mw-fault")), *words], text=True, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 0, done.stdout
 
     def log(self) -> str:
         return (self.folder / "logs/error.log").read_text()
@@ -370,6 +382,70 @@ def test_a_storm_of_signals_passes(engine: Engine) -> None:
     until(lambda: len(children(master)) == 2 and engine.answer() == label, "two workers, new")
 
 
+# ---- calls that fail ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plan", [
+    "proc.fork errno=EAGAIN times=3",
+    "net.socketpair errno=EMFILE times=3",
+    "master.spawn errno=ENOMEM times=3",
+    "proc.waitpid errno=EINTR times=3",
+])
+def test_a_worker_is_replaced_in_spite_of(engine: Engine, plan: str) -> None:
+    engine.arm()
+    master = engine.start()
+    until(lambda: len(children(master)) == 2, "two workers")
+    engine.arm(plan)
+    victim = min(children(master))
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: victim not in children(master) and len(children(master)) == 2, "two workers")
+    until(lambda: not any(p.parent == master and p.state == "Z" for p in processes()), "no zombie")
+
+
+@pytest.mark.parametrize("plan, said", [
+    ("master.reload.parse errno=ENOMEM", "refused: [emerg] reading the configuration failed"),
+    ("fs.open errno=EMFILE role=master", "refused: [emerg]"),
+    ("worker.boot exit=3", "undone: new worker"),
+    ("worker.boot crash=SEGV", "exited on signal 11"),
+    ("worker.ready stall", "undone: the new workers were not ready within reload_timeout"),
+    ("proc.fork errno=EAGAIN", "undone: the new workers were not ready within reload_timeout"),
+])
+def test_a_reload_that_fails_leaves_everything(engine: Engine, plan: str, said: str) -> None:
+    engine.arm()
+    engine.write(main="reload_timeout 1s;")
+    master = engine.start()
+    until(lambda: len(children(master)) == 2, "two workers")
+    label, workers, opened = engine.label, children(master), descriptors(master)
+    engine.write(main="reload_timeout 1s;")
+    engine.arm(plan)
+    result = engine.run("-s", "reload", "--wait")
+    assert result.returncode == 1 and said in result.stdout, result.stdout
+    engine.arm()
+    until(lambda: children(master) == workers, "the old workers, and no others")
+    assert descriptors(master) == opened and engine.answer() == label
+    assert engine.run("-s", "reload", "--wait").returncode == 0
+    assert engine.answer() == engine.label
+
+
+@pytest.mark.parametrize("plan", [
+    "master.upgrade errno=EAGAIN",
+    "proc.fork errno=EAGAIN",
+    "proc.exec errno=ENOENT",
+    "fs.rename errno=EACCES",
+])
+def test_an_upgrade_that_cannot_begin_changes_nothing(engine: Engine, plan: str) -> None:
+    engine.arm()
+    master = engine.start(foreground=False)
+    until(lambda: len(children(master)) == 2, "two workers")
+    workers = children(master)
+    engine.arm(plan)
+    os.kill(master, signal.SIGUSR2)
+    until(lambda: "the upgrade failed, nothing has changed" in engine.log(), "it is said")
+    engine.arm()
+    assert children(master) == workers and engine.answer() == 1
+    assert (engine.named(), engine.named("server.pid.oldbin")) == (master, 0)
+
+
 # ---- files -------------------------------------------------------------------------------------
 
 
@@ -435,6 +511,18 @@ def test_an_upgrade_passes_over_to_the_new_master(engine: Engine) -> None:
     assert engine.run("-s", "reload", "--wait").returncode == 0
     os.kill(new, signal.SIGUSR2)
     until(lambda: engine.named() != new, "and it can be upgraded itself")
+
+
+def test_a_killed_old_master_leaves_the_new_one_alone(engine: Engine) -> None:
+    old = engine.start(foreground=False)
+    os.kill(old, signal.SIGUSR2)
+    until(lambda: engine.named() != old, "the new master is ready")
+    new = engine.named()
+    os.kill(old, signal.SIGKILL)
+    until(lambda: engine.named("server.pid.oldbin") == 0, "the new master clears up")
+    until(lambda: len(children(new)) == 2 and engine.answer(), "and serves")
+    os.kill(new, signal.SIGUSR2)
+    until(lambda: engine.named() != new, "and can be upgraded")
 
 
 @pytest.mark.parametrize("by", ["hup", "term"])

@@ -10,6 +10,8 @@ import time
 from masterwork.errors import HarnessError
 from masterwork.paths import program
 from masterwork.stage import Stage
+from masterwork.tree import process
+from masterwork.units import NS
 from masterwork.verbs import Limit, Signal, Storm
 
 RESOURCES = {"nofile": resource.RLIMIT_NOFILE, "as": resource.RLIMIT_AS,
@@ -17,33 +19,46 @@ RESOURCES = {"nofile": resource.RLIMIT_NOFILE, "as": resource.RLIMIT_AS,
 TARGET_WORDS = {"worker": "worker", "last-worker": "worker", "all-workers": "worker",
                 "all": "all", "master": "master", "group": "group"}
 STORM_NUMBER_MIXED = 0
+SOMEBODY_NS = NS["s"]
 
 
 def receivers(stage: Stage, to: str) -> list[int]:
-    """The pids that a receiver's name stands for now, oldest worker first."""
+    """The pids that a receiver's name stands for now; of one worker, candidates in order."""
     workers = stage.state.worker_pids()
-    return {"master": [stage.server.pid], "worker": workers[:1], "last-worker": workers[-1:],
-            "all-workers": workers, "all": [stage.server.pid, *workers],
-            "group": [stage.server.pid]}[to]
+    return {"master": [stage.server.pid], "worker": workers, "last-worker": workers[::-1],
+            "all-workers": workers, "all": [stage.server.pid, *workers]}[to]
 
 
 def send(stage: Stage, step: Signal) -> str:
     """One signal to each receiver; each sending is recorded with the time before and after."""
-    found = receivers(stage, step.to)
-    if not found:
-        return f"there was no {step.to} to signal"
     if step.to == "group":
         send_group(stage, step.signal)
         return ""
-    for pid in found:
+    # In the middle of a storm or a reload there may be nobody for a moment.
+    found = stage.until(lambda: send_now(stage, step) > 0, SOMEBODY_NS)
+    return "" if found else f"there was no {step.to} to signal"
+
+
+def send_now(stage: Stage, step: Signal) -> int:
+    """Signals whoever of the receivers is there; returns how many were."""
+    sent = 0
+    for pid in receivers(stage, step.to):
         before = time.monotonic_ns()
-        sent = stage.server.signal(step.signal, pid)
-        stage.record.put("director.signal", before, pid=pid, a=step.signal,
-                         b=stage.record.word("target", TARGET_WORDS[step.to]),
-                         c=time.monotonic_ns())
-        if not sent:
-            return f"{pid} was gone before the signal"
-    return ""
+        # What the witness saw may be over: a pid is signalled only while it is of this tree.
+        if is_of_tree(stage, pid) and stage.server.signal(step.signal, pid):
+            sent += 1
+            stage.record.put("director.signal", before, pid=pid, a=step.signal,
+                             b=stage.record.word("target", TARGET_WORDS[step.to]),
+                             c=time.monotonic_ns())
+        if sent and step.to in ("worker", "last-worker"):
+            break
+    return sent
+
+
+def is_of_tree(stage: Stage, pid: int) -> bool:
+    found = process(pid)
+    return found is not None and found.state not in "ZX" and (
+        pid == stage.server.pid or found.parent == stage.server.pid)
 
 
 def send_group(stage: Stage, number: int) -> None:
@@ -69,7 +84,8 @@ def begin_storm(stage: Stage, step: Storm) -> None:
 
 def limit(stage: Stage, step: Limit) -> str:
     """Changes the soft limit of running processes."""
-    for pid in receivers(stage, step.to):
+    found = receivers(stage, step.to)
+    for pid in found[:1] if step.to in ("worker", "last-worker") else found:
         try:
             hard = resource.prlimit(pid, RESOURCES[step.resource])[1]
             resource.prlimit(pid, RESOURCES[step.resource], (step.value, hard))

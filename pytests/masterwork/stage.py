@@ -210,6 +210,9 @@ class Stage:
         if self.prober and self.prober.done is None:
             longest = max(int(load.options.get("timeout", CLIENT_TIMEOUT_MS))
                           for load in self.loads)
+            for load in self.loads:
+                self.say(f"stop {load.name}")
+            self.until(lambda: self.state.value("outstanding") == 0, longest * NS["ms"])
             self.loop.quit(self.prober, longest / 1000)
 
     def has_load(self, name: str) -> bool:

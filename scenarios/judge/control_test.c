@@ -70,6 +70,8 @@ static void storm_holds_when_the_tree_converges(void **state)
     /* one old worker still serves a long request */
     HOLDS(control_storm, STORY_ENGINE STORM RENEWED RETIRED(
                              "11") "1.4 engine.drain pid=12 gen=1\n" TREE("0", "900"));
+    HOLDS(control_storm,
+          STORY_ENGINE STORM ASKED("1.5", "1") ANSWERED("1.6", "1", "1") TREE("0", "900"));
     HOLDS(control_storm, STORY_SERVER STORM TREE("0", "900"));
 }
 
@@ -117,6 +119,7 @@ static void storm_needs_a_storm_and_a_look(void **state)
 {
     (void)state;
     UNKNOWN(control_storm, STORY_ENGINE TREE("0", "900"));
+    UNKNOWN(control_storm, STORY_ENGINE ASKED("1.5", "1") ANSWERED("4", "1", "0") TREE("0", "900"));
     UNKNOWN(control_storm, STORY_ENGINE STORM TREE("0", "300"));
 }
 

@@ -119,7 +119,8 @@ static void fd_recovers_spares_a_client_that_waits_for_its_next_syn(void **state
 static void fd_recovers_needs_a_limit_that_is_lifted(void **state)
 {
     (void)state;
-    UNKNOWN(limit_fd_recovers, FDS RECOVER("2") NEW("2.1", "ok", "5ms") ENDS("9"));
+    UNKNOWN(limit_fd_recovers, FDS "1 fresh conn=20 req=20 slot=0 pid=11\n" RECOVER("2")
+                                   NEW("2.1", "ok", "5ms") ENDS("9"));
     UNKNOWN(limit_fd_recovers, FDS PAUSED("1", "fd") NEW("2.1", "ok", "5ms") ENDS("9"));
     UNKNOWN(limit_fd_recovers,
             STORY_ENGINE PAUSED("1", "fd") RECOVER("2") NEW("2.1", "ok", "5ms") ENDS("9"));
@@ -148,7 +149,7 @@ static void connections_blame_a_worker_that_crashes(void **state)
                SABOTAGED("1.05", "11") "1.1 watch.exit pid=11 a=6 b=10\n" ENDS("9"));
     BLAMES(limit_connections, "watch.exit", 11, NULL,
            STORY_SERVER CONNECTIONS
-           "1 client.held slot=4 a=40\n1.1 watch.exit pid=11 a=6 b=10\n" ENDS("9"));
+           "1 client.held slot=4 a=32\n1.1 watch.exit pid=11 a=6 b=10\n" ENDS("9"));
 }
 
 static void connections_are_not_about_other_crashes(void **state)
@@ -157,14 +158,18 @@ static void connections_are_not_about_other_crashes(void **state)
     UNKNOWN(limit_connections, STORY_ENGINE CONNECTIONS ACCEPTED(
                                    "1", "20") "1.1 watch.exit pid=11 a=6 b=10\n" ENDS("9"));
     UNKNOWN(limit_connections, /* accepted and closed again and again */
-            STORY_ENGINE CONNECTIONS
-                ACCEPTED("1", "20") "1.03 engine.close pid=11 slot=0 conn=900 times=20 "
-                                    "every=1ms\n" ACCEPTED(
-                                        "1.06", "20") "1.1 watch.exit pid=11 a=6 b=10\n" ENDS("9"));
+            STORY_ENGINE CONNECTIONS ACCEPTED(
+                "1", "20") "1.03 engine.close pid=11 slot=0 conn=900 times=20 "
+                           "every=1ms\n" ACCEPTED(
+                               "1.06", "20") "1.1 watch.exit pid=11 a=6 b=10\n" ENDS("9"));
     HOLDS(limit_connections,
           STORY_ENGINE CONNECTIONS ACCEPTED(
               "1", "32") "1.05 director.signal pid=11 a=SIGKILL b=worker\n1.1 watch.exit pid=11 "
                          "a=9 b=10\n" RECOVER("2") NEW("2.1", "ok", "5ms") ENDS("9"));
+    HOLDS(limit_connections,
+          STORY_ENGINE CONNECTIONS ACCEPTED(
+              "1", "32") "1.05 fault.fired pid=11 a=1 b=17179869195 c=1\n1.1 watch.exit pid=11 "
+                         "a=11 b=10\n" RECOVER("2") NEW("2.1", "ok", "5ms") ENDS("9"));
 }
 
 static void connections_blame_a_server_that_stays_full(void **state)
@@ -220,7 +225,7 @@ static void no_spin_judges_the_last_phase_of_a_run_as_well(void **state)
 static void no_spin_needs_a_long_and_quiet_look(void **state)
 {
     (void)state;
-    UNKNOWN(limit_no_spin, STORY_SERVER CPU USED("1.2", "2s") USED("2.2", "2900ms"));
+    UNKNOWN(limit_no_spin, STORY_SERVER CPU ACT("1") USED("1.2", "2s") USED("2.2", "2900ms"));
     UNKNOWN(limit_no_spin,
             STORY_SERVER CPU QUIET USED("1.2", "2s") USED("1.4", "2200ms") RECOVER("1.5"));
     UNKNOWN(limit_no_spin, STORY_SERVER QUIET USED("1.2", "2s") USED("2.2", "2900ms"));
@@ -289,6 +294,7 @@ static void slow_accept_needs_a_slow_worker(void **state)
     (void)state;
     UNKNOWN(limit_slow_accept, STORY_ENGINE ACT("1") NEW("2", "ok", "600ms"));
     UNKNOWN(limit_slow_accept, STORY_ENGINE SLOW NEW("2", "ok", "600ms"));
+    UNKNOWN(limit_slow_accept, STORY_ENGINE SLOW ACT("1") RECOVER("1.5") NEW("2", "ok", "600ms"));
 }
 
 int main(void)

@@ -18,6 +18,13 @@ static void logs_hold_when_every_line_is_in_one_file(void **state)
     (void)state;
     /* the renamed file may grow until the bound */
     HOLDS(control_logs, LOGGED LOAD ROTATED SIZES LINES("100", "20", "1") LINES("200", "20", "0"));
+    /* the current file grows, and rotations that nobody told of say nothing */
+    HOLDS(control_logs,
+          LOGGED LOAD ROTATED SIZES LINES("100", "20", "1") LINES(
+              "200", "20",
+              "0") "5 director.log_size a=0 b=10 c=1\n5.1 director.log_size a=0 b=20000 c=1\n"
+                   "5 director.log_size a=1 b=10 c=7\n5.1 director.log_size a=1 b=20000 c=7\n"
+                   "5 director.log_size a=1 b=10 c=0\n5.1 director.log_size a=1 b=20000 c=0\n");
 }
 
 static void logs_blame_an_old_file_that_grows(void **state)

@@ -2,7 +2,6 @@
 #include "scenarios/judge/causes.h"
 
 #include <signal.h>
-#include <string.h>
 
 #include "scenarios/judge/rolls.h"
 
@@ -25,8 +24,6 @@ struct deadline {
     struct rolls rolls;
     struct pending pending[PENDING_MAX];
     size_t pending_count;
-    uint32_t matched[PENDING_MAX]; /* replacements already counted, newest last */
-    size_t matched_count;
     uint64_t worst_ns, sum_ns, replaced;
     uint64_t master_stopped_ns; /* a master that is stopped replaces nobody */
 };
@@ -52,17 +49,6 @@ static size_t deadline_find(const struct deadline *d, const struct world *w,
             any = i;
     }
     return any;
-}
-
-static bool deadline_was_matched(struct deadline *d, uint32_t pid)
-{
-    for (size_t i = 0; i < d->matched_count; i++)
-        if (d->matched[i] == pid)
-            return true;
-    if (d->matched_count == PENDING_MAX)
-        memmove(d->matched, d->matched + 1, --d->matched_count * sizeof *d->matched);
-    d->matched[d->matched_count++] = pid;
-    return false;
 }
 
 /* Who keeps a trace tells of everybody whom it wants to go: others are to be replaced however they
@@ -100,7 +86,7 @@ static void deadline_accepts(struct judge_context *c, const struct hist_record *
     if (d->pending_count == 0 || !p || !p->is_worker || p->born_ns == 0)
         return;
     size_t i = deadline_find(d, c->world, p);
-    if (i == PENDING_MAX || deadline_was_matched(d, r->pid))
+    if (i == PENDING_MAX)
         return;
     const struct hist_record *exit = &d->pending[i].exit;
     uint64_t took_ns = r->t_ns > exit->t_ns ? r->t_ns - exit->t_ns : 0;

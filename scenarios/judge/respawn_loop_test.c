@@ -15,8 +15,8 @@
       " slot=0 gen=1 a=256\n"
 #define FIVE(s)                                                                                    \
     DIES_AT_START(s "1", "201")                                                                    \
-    DIES_AT_START(s "2", "202") DIES_AT_START(s "3", "203") DIES_AT_START(s "4", "204")            \
-        DIES_AT_START(s "5", "205")
+    DIES_AT_START(s "2", "202")                                                                    \
+    DIES_AT_START(s "3", "203") DIES_AT_START(s "4", "204") DIES_AT_START(s "5", "205")
 
 static void backoff_holds_when_the_loop_slows_down(void **state)
 {
@@ -92,9 +92,9 @@ static void backoff_needs_a_loop_and_a_rate(void **state)
 static void fork_failure_holds_when_all_run_again(void **state)
 {
     (void)state;
-    HOLDS(respawn_fork_failure,
-          STORY_ENGINE KILLED("1.00", "11", "0") FORK_FAULT("1.01") FORK_FAILS("1.01")
-              FORK_FAULT("1.10") FORK_FAILS("1.10") BACK("3.00") ENDS("9.0"));
+    HOLDS(respawn_fork_failure, STORY_ENGINE KILLED("1.00", "11", "0") FORK_FAULT("1.01")
+                                    FORK_FAILS("1.01") FORK_FAULT("1.10") FORK_FAILS("1.10")
+                                        BACK("3.00") "8 watch.tree pid=10 a=2\n" ENDS("9.0"));
 }
 
 static void fork_failure_blames_a_slot_left_empty(void **state)
@@ -131,8 +131,22 @@ static void fork_failure_does_not_take_other_faults_for_forks(void **state)
     UNKNOWN(respawn_fork_failure, STORY_ENGINE FORK_FAULT("1.01") ENDS("9.0"));
     UNKNOWN(respawn_fork_failure,
             STORY_ENGINE KILLED("1.00", "11",
+                                "0") "1.01 fault.fired pid=12 a=12 b=4294967307 c=1\n" ENDS("9.0"));
+    UNKNOWN(respawn_fork_failure,
+            STORY_ENGINE KILLED("1.00", "11",
                                 "0") "1.01 fault.fired pid=10 a=9 b=4294967300 c=1\n" BACK("1.20")
                 ENDS("9.0"));
+}
+
+static void fork_failure_of_several_slots_at_once_is_no_haste(void **state)
+{
+    (void)state;
+    HOLDS(respawn_fork_failure,
+          STORY_ENGINE KILLED("1.00", "11", "0") FORK_FAILS(
+              "1.1000") "1.1001 engine.spawn_failed pid=10 slot=1 gen=1 a=EAGAIN b=50ms\n"
+                        "1.1002 engine.spawn_failed pid=10 slot=2 gen=1 a=EAGAIN b=50ms\n"
+                        "1.1003 engine.spawn_failed pid=10 slot=3 gen=1 a=EAGAIN b=50ms\n" BACK(
+                            "1.20") ENDS("9.0"));
 }
 
 static void fork_failure_needs_a_failure_and_time(void **state)
@@ -163,7 +177,9 @@ static void hung_holds_when_it_is_aborted_then_killed(void **state)
 static void hung_blames_a_silence_that_nobody_ends(void **state)
 {
     (void)state;
-    BLAMES(respawn_hung, "watch.state", 11, NULL, STORY_ENGINE BOUND STOPPED("1.00") ENDS("9.0"));
+    BLAMES(respawn_hung, "watch.state", 11, NULL,
+           STORY_ENGINE BOUND STOPPED("1.00") "2 engine.request pid=12 slot=1 conn=7 req=7\n" ENDS(
+               "9.0"));
     BLAMES(respawn_hung, "watch.state", 11, "watch.exit",
            STORY_ENGINE BOUND STOPPED("1.00") ENDED("3.60") ENDS("9.0"));
     /* also if the story lets it go on in the end */
@@ -240,6 +256,7 @@ int main(void)
         cmocka_unit_test(fork_failure_blames_a_late_recovery_and_no_pause),
         cmocka_unit_test(fork_failure_blames_the_end_of_the_master),
         cmocka_unit_test(fork_failure_does_not_take_other_faults_for_forks),
+        cmocka_unit_test(fork_failure_of_several_slots_at_once_is_no_haste),
         cmocka_unit_test(fork_failure_needs_a_failure_and_time),
         cmocka_unit_test(hung_holds_when_it_is_aborted_then_killed),
         cmocka_unit_test(hung_blames_a_silence_that_nobody_ends),

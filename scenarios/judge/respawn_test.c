@@ -120,6 +120,31 @@ static void deadline_of_an_untraced_server_spares_the_old_while_it_reloads(void 
                                  "1.5 watch.exit pid=11 a=9 b=10\n3 director.stop pid=10 a=1\n");
 }
 
+static void deadline_of_an_untraced_server_asks_only_for_what_it_can_tell(void **state)
+{
+    (void)state;
+    /* nobody tells whether it was wanted to go */
+    UNKNOWN(respawn_deadline,
+            STORY_SERVER DEADLINE "1 watch.exit pid=11 a=0 b=10\n3 director.stop pid=10 a=1\n");
+    /* nobody tells what became of the reload */
+    UNKNOWN(respawn_deadline, STORY_SERVER DEADLINE
+            "1 director.signal pid=10 a=SIGHUP b=master\n1.2 watch.exit pid=11 a=9 b=10\n"
+            "3 director.stop pid=10 a=1\n");
+}
+
+static void deadline_is_forgiven_only_to_the_slot_that_could_not_be_forked(void **state)
+{
+    (void)state;
+    UNKNOWN(respawn_deadline,
+            STORY_ENGINE DEADLINE KILLED(
+                "1.00", "11",
+                "0") "1.1 engine.spawn_failed pid=10 slot=0 gen=1 a=EAGAIN b=1s\n" ENDS("3.0"));
+    BLAMES(respawn_deadline, "watch.exit", 11, NULL,
+           STORY_ENGINE DEADLINE KILLED(
+               "1.00", "11",
+               "0") "1.1 engine.spawn_failed pid=10 slot=1 gen=1 a=EAGAIN b=1s\n" ENDS("3.0"));
+}
+
 static void deadline_ends_with_the_master(void **state)
 {
     (void)state;
@@ -225,6 +250,16 @@ static void count_of_an_untraced_server_survives_a_refused_reload(void **state)
                         "1.3 director.reloaded pid=10 gen=2 a=ok b=1\n");
 }
 
+static void count_of_an_untraced_server_cannot_tell_after_a_bare_hup(void **state)
+{
+    (void)state;
+    UNKNOWN(respawn_count,
+            STORY_SERVER TREE("1", "900") "0.5 storm.signal pid=10 a=SIGHUP b=master\n");
+    HOLDS(respawn_count,
+          STORY_SERVER TREE("1", "900") "0.5 storm.signal pid=11 a=SIGHUP b=worker\n0.5 "
+                                        "storm.signal pid=10 a=SIGUSR1 b=master\n");
+}
+
 static void count_reports_an_old_zombie_once(void **state)
 {
     (void)state;
@@ -320,6 +355,19 @@ static void isolation_spares_a_stopped_worker_and_the_idle_race(void **state)
                    "1.201 client.end conn=7 req=7 slot=1 a=reset-before-response flags=reused\n");
 }
 
+static void isolation_spares_who_leaves_and_who_never_served(void **state)
+{
+    (void)state;
+    HOLDS(respawn_isolation,
+          STORY_ENGINE OTHERS KILLED("1.00", "11", "0") DIES("1.30", "12", "1", "0"));
+    HOLDS(respawn_isolation, STORY_ENGINE OTHERS KILLED("1.00", "11", "0") BORN("1.30", "13", "0")
+                                 DIES("1.40", "13", "0", "256"));
+    /* one that drains may cut what its bound does not leave time for */
+    HOLDS(respawn_isolation,
+          STORY_ENGINE OTHERS HELD_BY("12", "0.90", "7", "7") KILLED(
+              "1.00", "11", "0") "1.25 engine.drain pid=12 slot=1 gen=1\n" LOST("1.30", "7", "7"));
+}
+
 static void isolation_needs_a_death_and_others(void **state)
 {
     (void)state;
@@ -341,6 +389,8 @@ int main(void)
         cmocka_unit_test(deadline_misses_one_that_leaves_by_itself),
         cmocka_unit_test(deadline_of_an_untraced_server_is_its_next_fork),
         cmocka_unit_test(deadline_of_an_untraced_server_spares_the_old_while_it_reloads),
+        cmocka_unit_test(deadline_of_an_untraced_server_asks_only_for_what_it_can_tell),
+        cmocka_unit_test(deadline_is_forgiven_only_to_the_slot_that_could_not_be_forked),
         cmocka_unit_test(deadline_ends_with_the_master),
         cmocka_unit_test(deadline_needs_a_death_and_a_bound),
         cmocka_unit_test(count_holds_in_steady_state),
@@ -350,6 +400,7 @@ int main(void)
         cmocka_unit_test(count_waits_until_the_tree_may_have_converged),
         cmocka_unit_test(count_expects_what_the_new_configuration_asks_for),
         cmocka_unit_test(count_of_an_untraced_server_survives_a_refused_reload),
+        cmocka_unit_test(count_of_an_untraced_server_cannot_tell_after_a_bare_hup),
         cmocka_unit_test(count_reports_an_old_zombie_once),
         cmocka_unit_test(isolation_holds_when_only_its_own_requests_fail),
         cmocka_unit_test(isolation_blames_a_request_of_another_worker),
@@ -357,6 +408,7 @@ int main(void)
         cmocka_unit_test(isolation_knows_two_deaths_that_were_both_asked_for),
         cmocka_unit_test(isolation_forgets_what_was_done_to_an_earlier_process),
         cmocka_unit_test(isolation_spares_a_stopped_worker_and_the_idle_race),
+        cmocka_unit_test(isolation_spares_who_leaves_and_who_never_served),
         cmocka_unit_test(isolation_needs_a_death_and_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -388,7 +388,6 @@ def test_a_storm_of_signals_passes(engine: Engine) -> None:
 @pytest.mark.parametrize("plan", [
     "proc.fork errno=EAGAIN times=3",
     "net.socketpair errno=EMFILE times=3",
-    "master.spawn errno=ENOMEM times=3",
     "proc.waitpid errno=EINTR times=3",
 ])
 def test_a_worker_is_replaced_in_spite_of(engine: Engine, plan: str) -> None:
@@ -428,7 +427,6 @@ def test_a_reload_that_fails_leaves_everything(engine: Engine, plan: str, said: 
 
 
 @pytest.mark.parametrize("plan", [
-    "master.upgrade errno=EAGAIN",
     "proc.fork errno=EAGAIN",
     "proc.exec errno=ENOENT",
     "fs.rename errno=EACCES",

@@ -207,7 +207,7 @@ static void commit(struct master *m)
 
 static void ready(struct master *m)
 {
-    if (m->has_old_master && !m->pid_written) {
+    if (!m->pid_written) { /* born in an upgrade: the file named the old master until now */
         int err = files_write_pid(m);
         if (err < 0)
             log_line(LEVEL_EMERG, "the pid file \"%s\" cannot be written (%d: %s)",

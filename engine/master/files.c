@@ -43,6 +43,12 @@ void files_restore_pid(struct master *m)
     pidfile_remove(oldbin_path(m, path, sizeof(path)), m->pid);
 }
 
+void files_clear_oldbin(struct master *m, pid_t old_pid)
+{
+    char path[PATH_MAX];
+    pidfile_remove(oldbin_path(m, path, sizeof(path)), old_pid);
+}
+
 void files_remove(struct master *m)
 {
     char path[PATH_MAX];

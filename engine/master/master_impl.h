@@ -56,10 +56,10 @@ struct master {
     char refusal[512]; /* why the configuration was not taken */
 
     pid_t pid;
-    pid_t other_pid; /* the new binary's master while this one is the old, 0 none */
-    int other_fd;    /* the line between old and new master, -1 none */
+    pid_t new_pid; /* the new binary's master while this one is the old, 0 none */
+    pid_t old_pid; /* the old master while this one is the new, 0 none */
+    int other_fd;  /* the line between old and new master, -1 none */
     ev_io other;
-    bool has_old_master; /* started by an upgrade, and the old one is still there */
     bool foreground;
     bool pid_written;
     bool listeners_stopped; /* sabotage close_listener_early */
@@ -110,6 +110,8 @@ bool upgrade_reap(struct master *m); /* as workers_reap() */
 int files_write_pid(struct master *m);
 int files_write_oldbin(struct master *m);
 void files_restore_pid(struct master *m);
+/* The old master is gone and may have left its FILE.oldbin. */
+void files_clear_oldbin(struct master *m, pid_t old_pid);
 void files_remove(struct master *m);
 
 /* report.c: what people, witnesses and the status page are told */

@@ -224,7 +224,9 @@ static void report_upgrade(struct master *m, const struct sup_effect *e)
         [SUP_UPGRADE_OVER] = {HIST_UPGRADE_OVER, LEVEL_NOTICE, "the other master is gone"},
     };
     const char *reason = sup_reason_text(e->reason);
-    struct hist_record r = {.slot = -1, .a = steps[e->a].word, .b = (uint64_t)m->other_pid};
+    struct hist_record r = {.slot = -1,
+                            .a = steps[e->a].word,
+                            .b = (uint64_t)(m->new_pid != 0 ? m->new_pid : m->old_pid)};
 
     SCORE_SET(m->board->upgrade_state, (uint32_t)steps[e->a].word + 1);
     master_record(m, HIST_ENGINE_UPGRADE, &r);

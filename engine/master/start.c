@@ -108,6 +108,9 @@ static bool start_conf(struct master *m, struct conf **conf)
 static _Noreturn void wait_for_daemon(int fd)
 {
     char code;
+    sigset_t none;
+    sigemptyset(&none); /* whoever waits may be interrupted */
+    sigprocmask(SIG_SETMASK, &none, NULL);
     ssize_t got = sys_read(fd, &code, 1);
     _exit(got == 1 ? 0 : 1);
 }
@@ -200,7 +203,7 @@ static bool start_listening(struct master *m, struct conf *conf)
     if (generation_open(&m->current, conf, &m->listeners, &error) < 0)
         return refuse("%s", error.text);
     listeners_keep(&m->listeners, conf);
-    if (m->has_old_master) /* the old one's pid file is right until this one is ready */
+    if (m->old_pid != 0) /* the old one's pid file is right until this one is ready */
         return true;
     int err = files_write_pid(m);
     return err == 0 || refuse("the pid file \"%s\" cannot be written (%d: %s)", conf->pid_path.at,
@@ -213,7 +216,7 @@ static void start_sup(struct master *m)
     struct sup_options options =
         sup_options_default(&settings, clock_now_ns() ^ (uint64_t)m->pid << 32);
 
-    options.has_old_master = m->has_old_master;
+    options.has_old_master = m->old_pid != 0;
     sup_init(&m->sup, &options);
     if (m->trace != NULL) {
         char line[1024];

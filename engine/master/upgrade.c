@@ -41,7 +41,8 @@ int upgrade_inherit(struct master *m)
     m->other_fd = number_in_env("MASTERWORK_LINE", -1);
     if (m->other_fd >= 0 && fcntl(m->other_fd, F_SETFD, FD_CLOEXEC) != 0)
         m->other_fd = -1;
-    m->has_old_master = m->listeners.shared = m->other_fd >= 0;
+    m->old_pid = m->other_fd >= 0 ? getppid() : 0;
+    m->listeners.shared = m->old_pid != 0;
     if (words != NULL)
         err = listeners_inherit(&m->listeners, words, 0);
     else if (number_in_env("LISTEN_PID", -1) == (int)m->pid)
@@ -59,9 +60,11 @@ static void other_is_gone(struct master *m, uint64_t status)
         ev_io_stop(m->loop, &m->other);
         sys_close(m->other_fd);
     }
+    if (m->old_pid != 0)
+        files_clear_oldbin(m, m->old_pid);
     m->other_fd = -1;
-    m->other_pid = 0;
-    m->has_old_master = m->listeners.shared = false;
+    m->new_pid = m->old_pid = 0;
+    m->listeners.shared = false;
     master_tell(m, &(struct sup_event){.kind = SUP_OTHER_GONE, .a = status});
 }
 
@@ -76,7 +79,7 @@ static void on_line(struct ev_loop *loop, ev_io *io, int revents)
         master_tell(m, &(struct sup_event){.kind = SUP_OTHER_READY});
     else if (got == 0 || got == -ECONNRESET) {
         ev_io_stop(loop, io);
-        if (m->has_old_master) /* the old one's child is reaped instead */
+        if (m->old_pid != 0) /* a new one is our child: it is reaped */
             other_is_gone(m, 0);
     }
 }
@@ -90,13 +93,13 @@ static void watch_line(struct master *m)
 
 void upgrade_watch_old(struct master *m)
 {
-    if (m->has_old_master)
+    if (m->old_pid != 0)
         watch_line(m);
 }
 
 void upgrade_say_ready(struct master *m)
 {
-    if (m->has_old_master && sys_send(m->other_fd, "R", 1) < 0)
+    if (m->old_pid != 0 && sys_send(m->other_fd, "R", 1) < 0)
         log_line(LEVEL_CRIT, "the old master could not be told that this one is ready");
 }
 
@@ -136,11 +139,11 @@ static _Noreturn void become_new_binary(const struct master *m, int line)
 /* 0, or a negative errno with nothing left behind. */
 static int start(struct master *m)
 {
-    int line[2], err = -fault_step(FAULT_master_upgrade);
+    int line[2];
     sigset_t all, before;
 
-    if (err == 0)
-        err = files_write_oldbin(m);
+    fault_step(FAULT_master_upgrade);
+    int err = files_write_oldbin(m);
     if (err == 0)
         err = sys_socketpair(SOCK_STREAM | SOCK_NONBLOCK, line);
     if (err < 0)
@@ -156,7 +159,7 @@ static int start(struct master *m)
         sys_close(line[0]);
         return pid;
     }
-    m->other_pid = pid;
+    m->new_pid = pid;
     m->other_fd = line[0];
     m->listeners.shared = true;
     watch_line(m);
@@ -174,17 +177,17 @@ void upgrade_start(struct master *m)
 
 void upgrade_signal(struct master *m, int number)
 {
-    if (m->other_pid != 0)
-        sys_kill(m->other_pid, number);
+    if (m->new_pid != 0)
+        sys_kill(m->new_pid, number);
 }
 
 bool upgrade_reap(struct master *m)
 {
     int status = 0;
-    if (m->other_pid == 0)
+    if (m->new_pid == 0)
         return false;
-    pid_t pid = sys_waitpid(m->other_pid, &status, WNOHANG);
-    if (pid == m->other_pid || pid == -ECHILD)
+    pid_t pid = sys_waitpid(m->new_pid, &status, WNOHANG);
+    if (pid == m->new_pid || pid == -ECHILD)
         other_is_gone(m, (uint64_t)status);
     return pid < 0 && pid != -ECHILD;
 }

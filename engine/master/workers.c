@@ -53,11 +53,11 @@ static pid_t fork_blocked(sigset_t *before)
 /* 0, or a negative errno with nothing left behind. */
 static int spawn(struct master *m, const struct sup_effect *effect)
 {
-    int fds[2], err = -fault_step(FAULT_master_spawn);
+    int fds[2];
     sigset_t before;
 
-    if (err == 0)
-        err = sys_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK, fds);
+    fault_step(FAULT_master_spawn);
+    int err = sys_socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK, fds);
     if (err < 0)
         return err;
     int row = scoreboard_take(m->board, 0, effect->slot, effect->generation, clock_now_ns());

@@ -271,6 +271,11 @@ static void slow_accept_spares_who_was_taken_before_the_stop(void **state)
     HOLDS(limit_slow_accept,
           STORY_SERVER SLOW ACT("1") STOPS("2.1", "SIGSTOP") STOPS("3.5", "SIGCONT")
               NEW("2", "ok", "2s") "2.2 fresh conn=60 req=60 pid=12\n");
+    /* it was another worker's, which nobody had stopped */
+    VIOLATED(limit_slow_accept,
+             STORY_ENGINE SLOW ACT("1")
+                 STOPS("2.1", "SIGSTOP") "2.01 engine.accept pid=12 conn=40\n2 fresh "
+                                         "conn=40 req=40 slot=0 pid=12 took=2s\n");
     /* it came after the stop: the others could have taken it */
     VIOLATED(limit_slow_accept, STORY_SERVER SLOW ACT("1") STOPS("1.9", "SIGSTOP")
                                     STOPS("3.5", "SIGCONT") NEW("2", "ok", "2s"));

@@ -75,6 +75,20 @@ static void backoff_is_not_about_workers_that_served(void **state)
                               "1 watch.fork pid=205 a=10\n1.2 watch.exit pid=205 a=9 b=10\n");
 }
 
+/* Without a trace, ten in 0.1 s. */
+#define YOUNG(t, pid) t " watch.fork pid=" pid " a=10\n" t "9 watch.exit pid=" pid " a=256 b=10\n"
+#define UNTRACED_FIVE(s)                                                                           \
+    YOUNG(s "1", "201")                                                                            \
+    YOUNG(s "2", "202") YOUNG(s "3", "203") YOUNG(s "4", "204") YOUNG(s "5", "205")
+
+static void backoff_of_an_untraced_server_goes_by_how_long_they_lived(void **state)
+{
+    (void)state;
+    BLAMES(respawn_backoff, "watch.exit", 205, "watch.exit",
+           STORY_SERVER RATE UNTRACED_FIVE("1.00") UNTRACED_FIVE("1.01"));
+    HOLDS(respawn_backoff, STORY_SERVER RATE UNTRACED_FIVE("1.0") UNTRACED_FIVE("2.0"));
+}
+
 static void backoff_needs_a_loop_and_a_rate(void **state)
 {
     (void)state;
@@ -250,6 +264,7 @@ int main(void)
         cmocka_unit_test(backoff_hears_the_master),
         cmocka_unit_test(backoff_is_not_about_workers_of_failed_reloads),
         cmocka_unit_test(backoff_is_not_about_workers_that_served),
+        cmocka_unit_test(backoff_of_an_untraced_server_goes_by_how_long_they_lived),
         cmocka_unit_test(backoff_needs_a_loop_and_a_rate),
         cmocka_unit_test(fork_failure_holds_when_all_run_again),
         cmocka_unit_test(fork_failure_blames_a_slot_left_empty),

@@ -145,6 +145,21 @@ static void deadline_is_forgiven_only_to_the_slot_that_could_not_be_forked(void 
                "0") "1.1 engine.spawn_failed pid=10 slot=1 gen=1 a=EAGAIN b=1s\n" ENDS("3.0"));
 }
 
+static void deadline_is_not_owed_by_a_master_that_is_stopped(void **state)
+{
+    (void)state;
+    HOLDS(respawn_deadline,
+          STORY_ENGINE DEADLINE KILLED(
+              "1.00", "11", "0") "1.01 director.signal pid=10 a=SIGSTOP b=master\n"
+                                 "1.6 director.signal pid=10 a=SIGCONT b=master\n" REPLACED(
+                                     "1.70", "13", "0") ENDS("3.0"));
+    VIOLATED(respawn_deadline,
+             STORY_ENGINE DEADLINE KILLED(
+                 "1.00", "11",
+                 "0") "1.01 director.signal pid=10 a=SIGUSR1 b=master\n" REPLACED("1.70", "13", "0")
+                 ENDS("3.0"));
+}
+
 static void deadline_ends_with_the_master(void **state)
 {
     (void)state;
@@ -312,6 +327,25 @@ static void isolation_blames_a_death_without_a_reason(void **state)
                "0") "1.1 fault.fired pid=12 a=1 b=38654705664 c=1\n" DIES("1.20", "12", "1", "9"));
 }
 
+static void isolation_tells_causes_from_what_harms_nobody(void **state)
+{
+    (void)state;
+    /* a kill that failed, a reload's signal, a signal to another */
+    BLAMES(respawn_isolation, "watch.exit", 12, "watch.exit",
+           STORY_ENGINE OTHERS KILLED(
+               "1.00", "11", "0") "1.1 storm.signal pid=12 a=SIGKILL b=worker c=ESRCH\n"
+                                  "1.1 storm.signal pid=12 a=SIGHUP b=worker\n1.1 storm.signal "
+                                  "pid=13 a=SIGKILL b=worker\n" DIES("1.20", "12", "1", "9"));
+    /* the whole group was told to end */
+    HOLDS(respawn_isolation,
+          STORY_ENGINE OTHERS KILLED(
+              "1.00", "11", "0") "1.25 storm.signal pid=10 a=SIGTERM b=group\n" DIES("1.30", "12",
+                                                                                     "1", "15"));
+    /* long after the first death it is no contagion */
+    HOLDS(respawn_isolation,
+          STORY_ENGINE OTHERS KILLED("1.00", "11", "0") DIES("2.30", "12", "1", "11"));
+}
+
 static void isolation_knows_two_deaths_that_were_both_asked_for(void **state)
 {
     (void)state;
@@ -391,6 +425,7 @@ int main(void)
         cmocka_unit_test(deadline_of_an_untraced_server_spares_the_old_while_it_reloads),
         cmocka_unit_test(deadline_of_an_untraced_server_asks_only_for_what_it_can_tell),
         cmocka_unit_test(deadline_is_forgiven_only_to_the_slot_that_could_not_be_forked),
+        cmocka_unit_test(deadline_is_not_owed_by_a_master_that_is_stopped),
         cmocka_unit_test(deadline_ends_with_the_master),
         cmocka_unit_test(deadline_needs_a_death_and_a_bound),
         cmocka_unit_test(count_holds_in_steady_state),
@@ -405,6 +440,7 @@ int main(void)
         cmocka_unit_test(isolation_holds_when_only_its_own_requests_fail),
         cmocka_unit_test(isolation_blames_a_request_of_another_worker),
         cmocka_unit_test(isolation_blames_a_death_without_a_reason),
+        cmocka_unit_test(isolation_tells_causes_from_what_harms_nobody),
         cmocka_unit_test(isolation_knows_two_deaths_that_were_both_asked_for),
         cmocka_unit_test(isolation_forgets_what_was_done_to_an_earlier_process),
         cmocka_unit_test(isolation_spares_a_stopped_worker_and_the_idle_race),

@@ -1,5 +1,4 @@
 /* One switch: what the master does for each effect of the supervisor. */
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,6 +1,5 @@
 /* The pid file of a master, and of two masters: while an upgrade is under way the old master is in
  * FILE.oldbin and the new one in FILE, and each removes only what names itself. */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>

@@ -2,17 +2,13 @@
  * supervisor, and carries out what the supervisor answers. */
 #include "engine/master/master.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "engine/core/trace.h"
 #include "engine/master/master_impl.h"
 #include "engine/master/start.h"
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
-#include "engine/os/sys.h"
 #include "faultinject/fault.h"
 
 static const double settle_s = 0.002; /* a reload's report is late by this at most */

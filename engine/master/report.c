@@ -1,6 +1,5 @@
 /* What the master does and why, for people (the error log, in nginx's words where it has some), for
  * witnesses (the history) and for the status page (the scoreboard). */
-#include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
 

@@ -11,7 +11,6 @@
 
 #include "engine/core/trace.h"
 #include "engine/master/master_impl.h"
-#include "engine/master/notify.h"
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
@@ -172,9 +171,10 @@ static bool start_witnesses(struct master *m)
     char own[4096]; /* two masters would write into each other's steps */
     bool upgraded = getenv("MASTERWORK_LISTENERS") != NULL;
     snprintf(own, sizeof(own), upgraded ? "%s.%d" : "%s", path, (int)m->pid);
-    m->trace = fopen(own, "we");
-    return m->trace != NULL ||
-           refuse("the trace \"%s\" cannot be written (%d: %s)", own, errno, strerror(errno));
+    int fd = sys_open(own, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    m->trace = fd < 0 ? NULL : fdopen(fd, "w");
+    return m->trace != NULL || refuse("the trace \"%s\" cannot be written (%d: %s)", own, -fd,
+                                      strerror(fd < 0 ? -fd : ENOMEM));
 }
 
 static bool start_board(struct master *m, const struct conf *conf)

@@ -1,9 +1,6 @@
 /* Worker processes as the master sees them: forked, told, listened to, reaped. */
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "engine/master/master_impl.h"
 #include "engine/os/clock.h"

@@ -79,6 +79,7 @@ $(BUILD)/test/$(basename $(1)): $(call object,$(1)) $(call archives,$(2))
 	@$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $(call archives,$(2)) -Wl,--end-group $$(SYSLIBS) -lcmocka
 endef
 $(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
+include faultinject/shim/shim.mk
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -140,7 +141,7 @@ tidy: ## function lengths, layers, banned calls, a core without I/O, fresh docum
 	@$(MAKE) -j$(JOBS) all
 	@$(PYTHON) .ci/tidy.py $(BUILD)
 
-C_FILES := $(foreach f,$(FOLDERS) bench,$(wildcard $(f)/*.c $(f)/*.h))
+C_FILES := $(foreach f,$(FOLDERS) faultinject/shim bench,$(wildcard $(f)/*.c $(f)/*.h))
 format: ## lay out the C code
 	@clang-format -i $(C_FILES)
 format-check: ## is it laid out?

@@ -26,24 +26,24 @@ static bool starts_rule(const char *word)
 }
 
 /* The plan of the command line: a rule may be one word or several. The caller frees it. */
-static char *plan_text(const struct options *options)
+static char *plan_text(const char *const *words, int count)
 {
     size_t size = 1;
-    for (int i = 0; i < options->word_count; i++)
-        size += strlen(options->words[i]) + 1;
+    for (int i = 0; i < count; i++)
+        size += strlen(words[i]) + 1;
     char *text = calloc(1, size), *at = text;
-    for (int i = 0; text && i < options->word_count; i++) {
+    for (int i = 0; text && i < count; i++) {
         if (i > 0)
-            *at++ = starts_rule(options->words[i]) ? '\n' : ' ';
-        at = stpcpy(at, options->words[i]);
+            *at++ = starts_rule(words[i]) ? '\n' : ' ';
+        at = stpcpy(at, words[i]);
     }
     return text;
 }
 
-static bool read_plan(const struct options *options, struct fault_plan *plan)
+bool cli_plan_read(struct fault_plan *plan, const char *const *words, int count)
 {
     struct fault_plan_error error;
-    char *text = plan_text(options), message[2048];
+    char *text = plan_text(words, count), message[2048];
     bool right = text && fault_plan_parse(plan, text, &error);
     if (text && !right) {
         fault_plan_error_print(message, sizeof message, text, &error);
@@ -51,6 +51,11 @@ static bool read_plan(const struct options *options, struct fault_plan *plan)
     }
     free(text);
     return right;
+}
+
+static bool read_plan(const struct options *options, struct fault_plan *plan)
+{
+    return cli_plan_read(plan, (const char *const *)options->words, options->word_count);
 }
 
 int cli_check(const struct options *options)
@@ -72,10 +77,8 @@ int cli_check(const struct options *options)
 /* ---- the board --------------------------------------------------------------------------------
  */
 
-static int open_board(const struct options *options, struct fault_board_file *file, bool create,
-                      uint64_t seed)
+int cli_board_open(const char *path, struct fault_board_file *file, bool create, uint64_t seed)
 {
-    const char *path = options->value[OPT_BOARD];
     if (!path)
         path = getenv("MW_FAULT_BOARD");
     if (!path)
@@ -103,7 +106,7 @@ static void record_arming(struct hist_writer *history, enum hist_kind kind, uint
     hist_put(history, &record);
 }
 
-static int open_history(struct hist_writer *history)
+int cli_history_open(struct hist_writer *history)
 {
     int error = hist_open_env(history, "fault", HIST_FAULT);
     if (error >= 0)
@@ -114,8 +117,8 @@ static int open_history(struct hist_writer *history)
 }
 
 /* Arms all rules or none. */
-static int arm_plan(struct fault_board_file *file, const struct fault_plan *plan,
-                    struct hist_writer *history)
+int cli_plan_arm(struct fault_board_file *file, const struct fault_plan *plan,
+                 struct hist_writer *history, FILE *out)
 {
     int indices[FAULT_RULES_MAX];
     size_t armed = 0;
@@ -133,7 +136,7 @@ static int arm_plan(struct fault_board_file *file, const struct fault_plan *plan
     for (size_t i = 0; i < plan->count; i++) {
         char text[512];
         fault_rule_print(text, sizeof text, &plan->rules[i]);
-        printf("armed %d: %s\n", indices[i], text);
+        fprintf(out, "armed %d: %s\n", indices[i], text);
         record_arming(history, HIST_FAULT_ARMED, before_ns, &plan->rules[i], (unsigned)indices[i]);
     }
     return EXIT_OK;
@@ -149,14 +152,14 @@ int cli_arm(const struct options *options)
         return EXIT_USAGE;
     if (!read_plan(options, &plan))
         return EXIT_FAILED;
-    int status = open_board(options, &file, true, seed);
+    int status = cli_board_open(options->value[OPT_BOARD], &file, true, seed);
     if (status)
         return status;
     if (options->value[OPT_SEED])
         fault_board_seed(&file, seed);
-    status = open_history(&history);
+    status = cli_history_open(&history);
     if (!status)
-        status = arm_plan(&file, &plan, &history);
+        status = cli_plan_arm(&file, &plan, &history, stdout);
     hist_close(&history);
     fault_board_close(&file);
     return status;
@@ -204,12 +207,12 @@ int cli_disarm(const struct options *options)
     struct fault_board_file file;
     struct hist_writer history;
     uint64_t rules;
-    int status = open_board(options, &file, false, 0);
+    int status = cli_board_open(options->value[OPT_BOARD], &file, false, 0);
     if (status)
         return status;
     status = named_rules(options, file.board, &rules);
     if (!status)
-        status = open_history(&history);
+        status = cli_history_open(&history);
     if (!status) {
         for (unsigned i = 0; i < FAULT_RULES_MAX; i++)
             if (rules >> i & 1)
@@ -262,7 +265,7 @@ static void status_text(const struct fault_board *board)
 int cli_status(const struct options *options)
 {
     struct fault_board_file file;
-    int status = open_board(options, &file, false, 0);
+    int status = cli_board_open(options->value[OPT_BOARD], &file, false, 0);
     if (status)
         return status;
     if (options->value[OPT_JSON])

@@ -1,5 +1,6 @@
 /* mw-fault: looks at fault points, checks plans, arms and disarms them on a board, makes storms.
- * The commands that touch boards are in cli_board.c, storms in cli_storm.c. */
+ * The commands that touch boards are in cli_board.c, storms in cli_storm.c, running and watching
+ * other people's servers in cli_run.c. */
 #include "faultinject/cli.h"
 
 #include <getopt.h>
@@ -18,7 +19,7 @@ struct command {
     const char *help;
 };
 
-enum { COMMANDS_MAX = 9 };
+enum { COMMANDS_MAX = 11 };
 static const struct command commands[COMMANDS_MAX];
 
 /* ---- the list ---------------------------------------------------------------------------------
@@ -71,7 +72,9 @@ static int run_help(const struct options *options)
                "\nA first try:\n"
                "  mw-fault arm --board /tmp/board 'net.accept errno=EMFILE times=3'\n"
                "  MW_FAULT_BOARD=/tmp/board mw-engine -c my.conf\n"
-               "  mw-fault status --board /tmp/board\n");
+               "  mw-fault status --board /tmp/board\n"
+               "\nAny other server:\n"
+               "  mw-fault run --plan 'net.accept delay=50ms' -- nginx -c my.conf\n");
         return EXIT_OK;
     }
     for (const struct command *c = commands; c->name; c++)
@@ -111,6 +114,24 @@ static const struct command commands[COMMANDS_MAX] = {
     {"disarm", cli_disarm, BIT(BOARD),
      "takes rules off a board; who stalls or spins on them goes on\n\n"
      "  mw-fault disarm [--board FILE] [all | INDEX...]\n"},
+    {"run", cli_run, BIT(BOARD) | BIT(HISTORY) | BIT(PLAN) | BIT(SEED),
+     "runs any dynamically linked server with a plan armed\n\n"
+     "  mw-fault run [--plan PLAN]... [--board FILE] [--seed N] [--history DIR]\n"
+     "               [--] COMMAND [ARGUMENT]...\n\n"
+     "  --plan PLAN    what is armed before the server starts; may be repeated\n"
+     "  --board FILE   the board, for arm, disarm, status and watch while the server\n"
+     "                 runs; default: a new file, named on standard error\n"
+     "  --seed N       what chance draws from; default: the board's, 1 on a new one\n"
+     "  --history DIR  where arming and firings are written; default $MW_HISTORY\n\n"
+     "The command becomes the server: same process, terminal and exit status. It is\n"
+     "the master (role=master); processes it forks are workers (role=worker), with\n"
+     "slots from 0; a dead worker's slot goes to the next one.\n\n"
+     "  mw-fault run --plan 'net.accept errno=EMFILE nth=5' -- nginx -c my.conf\n"
+     "  mw-fault run --plan 'net.recv crash=SEGV nth=7 role=worker' -- gunicorn app\n"},
+    {"watch", cli_watch, BIT(BOARD) | BIT(COUNT) | BIT(JSON),
+     "prints the counts of a board's rules as they change\n\n"
+     "  mw-fault watch [--board FILE] [--count N] [--json]\n\n"
+     "  --count N  ends after N lines; else it ends when it is interrupted\n"},
     {"status", cli_status, BIT(BOARD) | BIT(JSON),
      "shows the rules of a board, their matching calls and firings\n\n"
      "  mw-fault status [--board FILE] [--json]\n"},
@@ -137,21 +158,23 @@ static const struct option_name {
     const char *name;
     bool has_value;
 } option_names[OPTION_COUNT] = {
-    [OPT_BOARD] = {"board", true},   [OPT_COUNT] = {"count", true},
-    [OPT_HELP] = {"help", false},    [OPT_HISTORY] = {"history", true},
-    [OPT_JSON] = {"json", false},    [OPT_MARKDOWN] = {"markdown", false},
-    [OPT_ONLY] = {"only", true},     [OPT_PID] = {"pid", true},
-    [OPT_RATE] = {"rate", true},     [OPT_SEED] = {"seed", true},
-    [OPT_SIGNAL] = {"signal", true}, [OPT_TO] = {"to", true},
+    [OPT_BOARD] = {"board", true}, [OPT_COUNT] = {"count", true},
+    [OPT_HELP] = {"help", false},  [OPT_HISTORY] = {"history", true},
+    [OPT_JSON] = {"json", false},  [OPT_MARKDOWN] = {"markdown", false},
+    [OPT_ONLY] = {"only", true},   [OPT_PID] = {"pid", true},
+    [OPT_PLAN] = {"plan", true},   [OPT_RATE] = {"rate", true},
+    [OPT_SEED] = {"seed", true},   [OPT_SIGNAL] = {"signal", true},
+    [OPT_TO] = {"to", true},
 };
 
-/* Reads what follows the command; words may stand between options. False: it has said what is
- * wrong. */
+/* Reads what follows the command; words may stand between options, unless they are a command line
+ * of their own. False: it has said what is wrong. */
 static bool read_options(const struct command *command, int argc, char **argv,
                          struct options *options)
 {
     struct option allowed[OPTION_COUNT + 1];
     int count = 0, found;
+    bool in_order = command->run == cli_run;
     for (int i = 0; i < OPTION_COUNT; i++)
         if (i == OPT_HELP || command->allowed >> i & 1)
             allowed[count++] = (struct option){
@@ -159,13 +182,15 @@ static bool read_options(const struct command *command, int argc, char **argv,
                 NULL, i};
     allowed[count] = (struct option){0};
     opterr = 0;
-    while ((found = getopt_long(argc, argv, ":", allowed, NULL)) != -1) {
+    while ((found = getopt_long(argc, argv, in_order ? "+:" : ":", allowed, NULL)) != -1) {
         if (found == ':' || found == '?') {
             cli_usage_error(found == ':' ? "a value is missing" : "no such option",
                             argv[optind - 1], command->help);
             return false;
         }
         options->value[found] = optarg ? optarg : "";
+        if (found == OPT_PLAN && options->plan_count < PLANS_MAX)
+            options->plans[options->plan_count++] = optarg;
     }
     options->words = argv + optind;
     options->word_count = argc - optind;

@@ -210,6 +210,18 @@ static void add_errno(struct line *line, uint64_t number)
     line_add(line, "%s", number == 0 ? "0" : name != NULL ? name : "?");
 }
 
+/* Eight letters of a text, as their bytes lie in memory; what comes next follows without a space.
+ */
+static void add_letters(struct line *line, uint64_t number, bool next)
+{
+    char letters[sizeof number + 1] = "";
+    memcpy(letters, &number, sizeof number);
+    for (char *c = letters; *c != '\0'; c++)
+        if (!isgraph((unsigned char)*c))
+            *c = '?';
+    line_add(line, "%s%s", next ? "" : " in ", letters);
+}
+
 static void add_number(struct line *line, const char *text, uint64_t number)
 {
     size_t len = strcspn(text, ",(;:");
@@ -226,8 +238,14 @@ static void add_number(struct line *line, const char *text, uint64_t number)
         add_duration(line, number);
         return;
     }
+    if (has_prefix(text, "letters ")) {
+        add_letters(line, number, strstr(text, "next") != NULL);
+        return;
+    }
     add_label(line, text);
-    if (has_prefix(text, "errno"))
+    if (has_prefix(text, "address"))
+        line_add(line, "0x%" PRIx64, number);
+    else if (has_prefix(text, "errno"))
         add_errno(line, number);
     else if (has_prefix(text, "signal number"))
         add_signal(line, number);

@@ -1,0 +1,97 @@
+/* The wrappers whose shape is common: made from hooks.def. */
+#include "faultinject/shim/shim.h"
+
+#include "faultinject/shim/transfer.h"
+
+/* ---- calls that happen or fail ----------------------------------------------------------------
+ */
+
+#define HOOK_CALL(ret, name, params, args, failure, point, errnos)                                 \
+    SHIM_DECLARE(ret, name, params)                                                                \
+    ret hook_##name params                                                                         \
+    {                                                                                              \
+        struct fault_hit hit;                                                                      \
+        if (SHIM_ASK(FAULT_##point, &hit) && hit.kind == FAULT_ERRNO) {                            \
+            errno = (int)hit.value;                                                                \
+            return failure;                                                                        \
+        }                                                                                          \
+        return SHIM_REAL(name) args;                                                               \
+    }
+
+#define HOOK_CODE(ret, name, params, args, failure, point, errnos)                                 \
+    SHIM_DECLARE(ret, name, params)                                                                \
+    ret hook_##name params                                                                         \
+    {                                                                                              \
+        struct fault_hit hit;                                                                      \
+        if (SHIM_ASK(FAULT_##point, &hit) && hit.kind == FAULT_ERRNO)                              \
+            return (ret)hit.value;                                                                 \
+        return SHIM_REAL(name) args;                                                               \
+    }
+
+/* ---- calls that move bytes --------------------------------------------------------------------
+ */
+
+#define IS_ASKED(point, hit)                                                                       \
+    (__builtin_expect(*shim_armed != 0, 0) &&                                                      \
+     shim_consult((enum fault_point)shim_point(point, fd), (hit), __builtin_return_address(0)))
+
+#define HOOK_IN(ret, name, params, args, failure, point, errnos)                                   \
+    SHIM_DECLARE(ret, name, params)                                                                \
+    ret hook_##name params                                                                         \
+    {                                                                                              \
+        struct fault_hit hit = {.kind = FAULT_NONE};                                               \
+        if (IS_ASKED(FAULT_##point, &hit) && !transfer_cut(&hit, &len))                            \
+            return failure;                                                                        \
+        ret got = SHIM_REAL(name) args;                                                            \
+        if (__builtin_expect(hit.kind == FAULT_CORRUPT, 0))                                        \
+            transfer_spoil(buf, got, hit.value);                                                   \
+        return got;                                                                                \
+    }
+
+#define HOOK_OUT(ret, name, params, args, failure, point, errnos)                                  \
+    SHIM_DECLARE(ret, name, params)                                                                \
+    ret hook_##name params                                                                         \
+    {                                                                                              \
+        struct fault_hit hit = {.kind = FAULT_NONE};                                               \
+        unsigned char copy[TRANSFER_COPY_MAX];                                                     \
+        if (IS_ASKED(FAULT_##point, &hit)) {                                                       \
+            if (!transfer_cut(&hit, &len))                                                         \
+                return failure;                                                                    \
+            if (hit.kind == FAULT_CORRUPT)                                                         \
+                buf = transfer_spoilt_copy(copy, buf, &len, hit.value);                            \
+        }                                                                                          \
+        return SHIM_REAL(name) args;                                                               \
+    }
+
+/* Pieces are cut to what is to be moved; corrupt spoils the first of them. */
+#define HOOK_VIN(ret, name, params, args, failure, point, errnos)                                  \
+    SHIM_DECLARE(ret, name, params)                                                                \
+    ret hook_##name params                                                                         \
+    {                                                                                              \
+        struct fault_hit hit = {.kind = FAULT_NONE};                                               \
+        struct iovec cut[TRANSFER_PIECES_MAX];                                                     \
+        if (IS_ASKED(FAULT_##point, &hit) && !transfer_cut_pieces(&hit, cut, &iov, &count))        \
+            return failure;                                                                        \
+        ret got = SHIM_REAL(name) args;                                                            \
+        if (__builtin_expect(hit.kind == FAULT_CORRUPT, 0))                                        \
+            transfer_spoil_pieces(iov, count, got, hit.value);                                     \
+        return got;                                                                                \
+    }
+
+#define HOOK_VOUT(ret, name, params, args, failure, point, errnos)                                 \
+    SHIM_DECLARE(ret, name, params)                                                                \
+    ret hook_##name params                                                                         \
+    {                                                                                              \
+        struct fault_hit hit = {.kind = FAULT_NONE};                                               \
+        struct iovec cut[TRANSFER_PIECES_MAX];                                                     \
+        unsigned char copy[TRANSFER_COPY_MAX];                                                     \
+        if (IS_ASKED(FAULT_##point, &hit)) {                                                       \
+            if (!transfer_cut_pieces(&hit, cut, &iov, &count))                                     \
+                return failure;                                                                    \
+            if (hit.kind == FAULT_CORRUPT)                                                         \
+                transfer_spoilt_pieces(copy, cut, &iov, &count, hit.value);                        \
+        }                                                                                          \
+        return SHIM_REAL(name) args;                                                               \
+    }
+
+#include "faultinject/shim/hooks.def"

@@ -77,6 +77,7 @@ static int take(struct tree *tree, uint32_t reserved, const struct tree_process 
             entry->slot = with->slot;
             entry->role = with->role;
             entry->inherited = with->inherited;
+            entry->executed = with->executed;
             return i;
         }
     return TREE_PLACE_NONE; /* the process has no identity and lives */
@@ -117,7 +118,7 @@ static struct tree_process child_of(const struct tree *tree, const struct tree_p
         child.inherited = false;
         child.slot = free_slot(tree, parent->master);
     }
-    child.program = 0;
+    child.executed = false;
     return child;
 }
 
@@ -160,8 +161,10 @@ int tree_enter(struct tree *tree, uint32_t pid, uint32_t parent, uint32_t progra
         place = take(tree, TREE_RESERVED | pid, &self);
         tree_move_in(tree, place, pid);
     }
-    if (place != TREE_PLACE_NONE)
+    if (place != TREE_PLACE_NONE) {
         tree->processes[place].program = program;
+        tree->processes[place].executed = true;
+    }
     return place;
 }
 
@@ -189,7 +192,7 @@ static bool is_upgrade(const struct tree *tree, const struct tree_process *self,
                        enum tree_step step)
 {
     int master = find(tree, self->master);
-    return step != TREE_LEAVES_SESSION && self->program != 0 && master != TREE_PLACE_NONE &&
+    return step != TREE_LEAVES_SESSION && self->executed && master != TREE_PLACE_NONE &&
            tree->processes[master].program == self->program;
 }
 

@@ -23,10 +23,12 @@ enum { TREE_PROCESSES_MAX = 1024, TREE_PLACE_NONE = -1 };
 struct tree_process {
     uint32_t pid;      /* 0: free; TREE_RESERVED and the parent's pid: about to be forked */
     uint32_t master;   /* the pid of the master it works for, or its own */
-    uint32_t program;  /* a number made of the name of what it executes; 0 as its parent */
+    uint32_t program;  /* a number made of the name of what it executes */
     int16_t slot;      /* -1: none */
     uint8_t role;      /* enum fault_role */
     uint8_t inherited; /* a child of a worker: it has the worker's slot without holding it */
+    uint8_t executed;  /* it has executed a program since it was forked */
+    uint8_t unused[3];
 };
 
 struct tree {

@@ -26,11 +26,18 @@ $(SHIM): $(SHIM_OBJECTS)
 	@echo "  link   $@"
 	@$(CC) $(filter-out $(SAN),$(LDFLAGS)) -shared -Wl,-z,defs -Wl,-soname,$(@F) -o $@ $^
 
-# A test runs itself again below the shim, which it finds by its own place.
-$(SHIM_TESTS): $(BUILD)/test/%: $(BUILD)/obj/pic/%.o $(call archives,faultinject) | $(SHIM)
+# A test runs itself again below the shim, which it finds by its own place. Like the shim it is built
+# without sanitizers, and so is what it uses.
+SHIM_TEST_LIB := $(BUILD)/lib/faultinject-pic.a
+SHIM_TEST_SOURCES := $(call members,faultinject) $(call members,scenarios/history)
+$(SHIM_TEST_LIB): $(patsubst %.c,$(BUILD)/obj/pic/%.o,$(SHIM_TEST_SOURCES))
 	@mkdir -p $(@D)
-	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(call archives,faultinject) \
-	    -Wl,--end-group -lcmocka
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(SHIM_TESTS): $(BUILD)/test/%: $(BUILD)/obj/pic/%.o $(SHIM_TEST_LIB) | $(SHIM)
+	@mkdir -p $(@D)
+	@$(CC) $(filter-out $(SAN),$(LDFLAGS)) -o $@ $< $(SHIM_TEST_LIB) -lpthread -lcmocka
 
 install: shim-install
 .PHONY: shim-install

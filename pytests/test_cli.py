@@ -74,7 +74,7 @@ def test_mistakes_end_with_three_and_one_clear_line(arguments, expected):
 def test_a_missing_program_says_how_to_get_it(tmp_path):
     done = masterwork("verify", "engine", MW_BIN=str(tmp_path))
     assert done.returncode == 3
-    assert "mw-engine" in done.stderr and "Traceback" not in done.stderr
+    assert "is missing; build it" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_help_tells_the_exit_codes():

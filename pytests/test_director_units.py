@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from masterwork.catalogue import words
 from masterwork.conditions import NAMES, Condition
 from masterwork.logbook import parse
 from masterwork.server import pattern
@@ -16,7 +17,6 @@ from masterwork.units import conf_time, parse_bytes, parse_ns, show_ns
 from masterwork.verdicts import (HOLDS, ORDER, UNKNOWN, VIOLATED, StoryResult, Verdict, add_up,
                                  exit_code, worst)
 from masterwork.targets import find_target
-from masterwork.words import words
 
 VERDICTS = st.sampled_from([HOLDS, UNKNOWN, VIOLATED])
 
@@ -59,7 +59,7 @@ def test_since_counts_from_the_beginning_of_the_step(before, more):
 @given(st.text(max_size=40))
 def test_no_text_gets_past_the_parser_and_fails_later(text):
     try:
-        condition = Condition(text, ["web"], words("OUTCOME"))
+        condition = Condition(text, ["web"], words("outcome"))
     except ValueError:
         return
     condition.begin(Fixed())()

@@ -1,17 +1,16 @@
-"""The lists the whole project shares, read from where they are written: the guarantees and the
-fault points."""
+"""The lists the whole project shares, as the programs made from them tell: the guarantees, the
+fault points, the words of a history."""
 
 from __future__ import annotations
 
 import functools
-import re
+import json
+import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from masterwork.errors import HarnessError, InputError, suggest
-from masterwork.paths import GUARANTEES_DEF, POINTS_DEF
-
-STRING = r'"((?:[^"\\]|\\.)*)"'
+from masterwork.paths import program
 
 
 @dataclass(frozen=True)
@@ -28,45 +27,54 @@ class Guarantee:
 @dataclass(frozen=True)
 class FaultPoint:
     name: str
-    where: str
-    kinds: str
+    worlds: tuple[str, ...]
+    kinds: tuple[str, ...]
+    errno: str
     sentence: str
+    guarantees: tuple[str, ...]
 
     @property
     def is_sabotage(self) -> bool:
         return self.name.startswith("sabotage.")
 
 
-def _rows(path: Path, macro: str) -> list[str]:
+def told_by(name: str, *arguments: str) -> Any:
+    """What one of the project's programs prints as JSON."""
+    argv = [str(program(name)), *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True)
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise HarnessError(f"{path}: cannot be read: {error}") from None
-    rows = re.findall(rf"^{macro}\((.*)\)\s*$", text, flags=re.M)
-    if not rows:
-        raise HarnessError(f"{path}: holds no {macro}(...) row")
-    return rows
+        if done.returncode != 0:
+            raise ValueError(done.stderr.strip() or f"exit {done.returncode}")
+        return json.loads(done.stdout)
+    except ValueError as error:
+        raise HarnessError(f"{' '.join(argv)}: {error}") from None
 
 
 @functools.cache
 def guarantees() -> dict[str, Guarantee]:
     """All guarantees by id, in the order of the list."""
-    found = {}
-    for row in _rows(GUARANTEES_DEF, "GUARANTEE"):
-        name, sentence, promised = re.findall(STRING, row)
-        found[name] = Guarantee(name, sentence, promised)
-    return found
+    return {row["id"]: Guarantee(row["id"], row["sentence"], row["promised"])
+            for row in told_by("mw-judge", "--list", "--json")}
 
 
 @functools.cache
 def fault_points() -> dict[str, FaultPoint]:
     """All fault points by name, in the order of the list."""
-    found = {}
-    for row in _rows(POINTS_DEF, "FAULT_POINT"):
-        name, sentence = re.findall(STRING, row)
-        where, kinds = re.match(rf"\w+, {STRING}, ([\w| ]+), (\w+),", row).groups()[1:]
-        found[name] = FaultPoint(name, where.replace("FAULT_", ""), kinds, sentence)
-    return found
+    return {row["point"]: FaultPoint(row["point"], tuple(row["where"]), tuple(row["kinds"]),
+                                     row["errno"] or "", row["sentence"],
+                                     tuple(row["guarantees"]))
+            for row in told_by("mw-fault", "list", "--json")}
+
+
+@functools.cache
+def history_vocabulary() -> dict[str, Any]:
+    """Kinds of records, word lists and the record's layout."""
+    return told_by("mw-history", "vocabulary", "--json")
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The words of one list ("population", "outcome", ...) in order."""
+    return tuple(row["word"] for row in history_vocabulary()["words"][name])
 
 
 def guarantee(name: str) -> Guarantee:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -88,18 +89,17 @@ def rows_of(what: str) -> list[dict[str, str]]:
     if what == "guarantees":
         stories = all_stories()
         return [{"id": item.id, "sentence": item.sentence, "promised_by": item.promised_by,
-                 "stories": ", ".join(story.name for story in stories if item.id in story.checks)}
+                 "stories": [story.name for story in stories if item.id in story.checks]}
                 for item in guarantees().values()]
     if what == "stories":
         return [{"name": story.name, "tier": story.tier, "summary": story.summary,
-                 "checks": ", ".join(story.checks)} for story in all_stories()]
+                 "checks": list(story.checks)} for story in all_stories()]
     if what == "targets":
         return [{"name": target.name, "summary": target.summary,
-                 "program": " or ".join(target.programs)} for target in all_targets()]
+                 "programs": list(target.programs)} for target in all_targets()]
     if what == "verbs":
         return [{"name": name, "sentence": sentence} for name, (_, sentence) in VERBS.items()]
-    return [{"name": point.name, "worlds": point.where, "sentence": point.sentence}
-            for point in fault_points().values()]
+    return [dataclasses.asdict(point) for point in fault_points().values()]
 
 
 def list_command(args: argparse.Namespace) -> int:
@@ -148,7 +148,11 @@ def explain_guarantee(name: str) -> None:
 
 def explain_fault(name: str) -> None:
     point = fault_points()[name]
-    print(f"{name}: {point.sentence}.\nExists in: {point.where.replace(' | ', ', ').lower()}")
+    print(f"{name}: {point.sentence}.\nExists in: {', '.join(point.worlds)}\n"
+          f"Kinds: {', '.join(point.kinds)}"
+          + (f"; errno {point.errno} unless told otherwise" if point.errno else ""))
+    if point.guarantees:
+        print(f"Must be caught by: {', '.join(point.guarantees)}")
     for story in all_stories():
         plans = [sabotage.plan for sabotage in story.sabotages if name in sabotage.plan]
         if plans or name in story.file.read_text(encoding="utf-8"):

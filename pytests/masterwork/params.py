@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from masterwork.catalogue import words
 from masterwork.schema import Table
-from masterwork.words import COUNTS, FLAGS, OWN, RATES, SIZES, words
+
+# Parameters that are not durations.
+COUNTS = ("workers", "cpu_permille", "fd_slack", "fd_limit", "worker_connections")
+SIZES = ("rss_slack",)
+FLAGS = ("generation_header", "engine_trace", "access_log")
+RATES = ("respawn_rate",)
+# Parameters the director knows by itself; a story or target does not state them.
+OWN = ("workers", "worker_connections", "fd_limit", "keepalive_timeout", "access_log")
 
 
 def read_params(table: Table) -> dict[str, int]:
     """Parameters in the history's units: ns, bytes, counts, per second x 1000."""
     params: dict[str, int] = {}
-    for name in words("PARAM"):
+    for name in words("param"):
         if name in OWN or name not in table.data:
             continue
         if name in COUNTS:
@@ -26,6 +34,6 @@ def read_params(table: Table) -> dict[str, int]:
         if name in table.data:
             raise table.error(name, "is taken from [server]; it cannot be stated here")
     # done() must know all names to suggest one of them.
-    table.asked.update(words("PARAM"))
+    table.asked.update(words("param"))
     table.done()
     return params

@@ -10,8 +10,6 @@ from masterwork.errors import HarnessError
 ROOT = Path(__file__).resolve().parents[2]
 STORIES = ROOT / "scenarios" / "stories"
 TARGETS = ROOT / "scenarios" / "targets"
-GUARANTEES_DEF = ROOT / "scenarios" / "judge" / "guarantees.def"
-POINTS_DEF = ROOT / "faultinject" / "points.def"
 
 
 def bin_folder() -> Path:

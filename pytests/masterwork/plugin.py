@@ -24,6 +24,7 @@ import pytest
 
 from masterwork import ending, reloading
 from masterwork import nemesis as nemesis_module
+from masterwork.catalogue import words
 from masterwork.conditions import Condition
 from masterwork.director import Play
 from masterwork.director import judge as judge_history
@@ -38,7 +39,6 @@ from masterwork.targets import find_target
 from masterwork.units import parse_ns
 from masterwork.verbs import Changes, Reload, Signal, signal_number_of
 from masterwork.verdicts import HOLDS, UNKNOWN, VIOLATED, StoryResult, Verdict
-from masterwork.words import words
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -143,7 +143,7 @@ class Playground:
     def wait(self, condition: str, within: str = "10s") -> None:
         """Until the condition holds; fails with the state when it does not in time."""
         names = [load.name for load in self.stage.loads]
-        question = Condition(condition, names, words("OUTCOME"))
+        question = Condition(condition, names, words("outcome"))
         if not self.stage.until(question.begin(self.stage.state), parse_ns(within)):
             now = question.values(self.stage.state)
             pytest.fail("\n  ".join([f"{condition!r} did not hold within {within}: {now}",
@@ -252,8 +252,8 @@ def prober() -> Callable[..., Load]:
     """prober("fresh", rate=100): a population of clients for make_target(loads=[...])."""
     def population(kind: str, name: str | None = None, on: str | None = None, paused: bool = False,
                    **options: int | float) -> Load:
-        if kind not in words("POPULATION"):
-            raise InputError(f"{kind!r} is not a kind of clients: {', '.join(words('POPULATION'))}")
+        if kind not in words("population"):
+            raise InputError(f"{kind!r} is not a kind of clients: {', '.join(words('population'))}")
         return Load(name or kind, kind, on or USUAL_SURFACE.get(kind, "echo"), paused,
                     dict(options))
     return population

@@ -7,18 +7,16 @@ kept in step by hand.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import struct
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from masterwork.catalogue import history_vocabulary
 from masterwork.errors import HarnessError
-from masterwork.paths import program
 
 MAGIC = b"MWHIST\r\n"
 # struct hist_header: magic, version, record bytes, vocabulary, opened, wall clock, role, pid.
@@ -45,11 +43,7 @@ class Vocabulary:
 
 @functools.cache
 def vocabulary() -> Vocabulary:
-    argv = [str(program("mw-history")), "vocabulary", "--json"]
-    done = subprocess.run(argv, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise HarnessError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
-    return Vocabulary(json.loads(done.stdout))
+    return Vocabulary(history_vocabulary())
 
 
 class Recorder:

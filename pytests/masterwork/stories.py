@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from masterwork.catalogue import fault_points, guarantees
+from masterwork.catalogue import fault_points, guarantees, words
 from masterwork.errors import InputError, suggest
 from masterwork.params import read_params
 from masterwork.paths import STORIES
 from masterwork.schema import Table, load_toml
 from masterwork.units import NS
 from masterwork.verbs import Arm, Context, Repeat, Step, Storm, read_steps
-from masterwork.words import words
 
 # Surfaces of a server under test; which population kind talks to which when `on` is left out.
 SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "early")
@@ -119,7 +118,7 @@ LOAD_TIMES = ("timeout", "connect_timeout", "spread")
 
 
 def _read_load(table: Table) -> Load:
-    kind = table.one_of("kind", words("POPULATION"))
+    kind = table.one_of("kind", words("population"))
     name = table.string("name")
     if not name.isidentifier():
         raise table.error("name", f"a name of letters, digits and _ is expected, not {name!r}")
@@ -209,7 +208,7 @@ def load_story(path: Path) -> Story:
     names = tuple(load.name for load in loads)
     if len(set(names)) != len(names):
         raise table.error("load", "two loads have the same name")
-    steps = read_steps(table.tables("step"), Context(names, words("OUTCOME")))
+    steps = read_steps(table.tables("step"), Context(names, words("outcome")))
     _check_steps(table, steps)
     story = Story(
         name=_name_of(path), file=path, summary=table.string("summary"),

@@ -121,6 +121,7 @@ struct kernel_file {
 
 struct kernel_listener {
     uint32_t backlog, waiting, first;
+    bool stopped; /* bound, but not listening */
     uint64_t dropped;
     uint16_t file; /* + 1; 0 free */
     uint16_t port;
@@ -203,6 +204,8 @@ void kernel_note(struct kernel *k, unsigned process, enum kernel_item item, uint
 /* Descriptors: the lowest free number, or a negative errno. */
 int kernel_open(struct kernel *k, unsigned process);
 int kernel_listen(struct kernel *k, unsigned process, uint16_t port, uint32_t backlog);
+/* Stops listening without closing (those who wait are reset), or listens again. */
+void kernel_listener_stop(struct kernel *k, unsigned process, int fd, bool stopped);
 int kernel_socketpair(struct kernel *k, unsigned process, int fds[2]);
 int kernel_accept(struct kernel *k, unsigned process, int fd); /* -EAGAIN, -EMFILE */
 int kernel_close(struct kernel *k, unsigned process, int fd);

@@ -278,6 +278,7 @@ int kernel_listen(struct kernel *k, unsigned process, uint16_t port, uint32_t ba
     l->backlog = backlog < KERNEL_QUEUE_MAX - 1 ? backlog : KERNEL_QUEUE_MAX - 1;
     l->waiting = l->first = l->watcher_count = 0;
     l->dropped = 0;
+    l->stopped = false;
     return new_fd(k, process, file);
 }
 
@@ -289,10 +290,9 @@ const struct kernel_listener *kernel_listener(const struct kernel *k, uint16_t p
     return NULL;
 }
 
-/* With the last descriptor of it go those who wait in its queue: their clients get resets. */
-static void close_listener(struct kernel *k, struct kernel_file *f)
+/* Those who wait get resets. */
+static void reset_queue(struct kernel *k, struct kernel_listener *l)
 {
-    struct kernel_listener *l = &k->listeners[f->listener];
     while (l->waiting > 0) {
         unsigned file = l->queue[l->first];
         l->first = (l->first + 1) % KERNEL_QUEUE_MAX;
@@ -300,7 +300,21 @@ static void close_listener(struct kernel *k, struct kernel_file *f)
         close_socket(k, file, true);
         unhold(k, file);
     }
-    l->file = 0;
+}
+
+/* With the last descriptor of it. */
+static void close_listener(struct kernel *k, struct kernel_file *f)
+{
+    reset_queue(k, &k->listeners[f->listener]);
+    k->listeners[f->listener].file = 0;
+}
+
+void kernel_listener_stop(struct kernel *k, unsigned process, int fd, bool stopped)
+{
+    struct kernel_listener *l = &k->listeners[k->files[file_of(k, process, fd)].listener];
+    l->stopped = stopped;
+    if (stopped)
+        reset_queue(k, l);
 }
 
 int kernel_accept(struct kernel *k, unsigned process, int fd)
@@ -367,7 +381,7 @@ static void drop_syn(struct kernel *k, unsigned file, uint16_t port, struct kern
 static void take_syn(struct kernel *k, unsigned file, uint16_t port)
 {
     struct kernel_listener *l = (struct kernel_listener *)kernel_listener(k, port);
-    if (l == NULL) {
+    if (l == NULL || l->stopped) {
         kernel_event(k, k->now_ns + k->latency_ns, EVENT_REFUSED, file, 0, 0);
         return;
     }

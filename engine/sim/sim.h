@@ -1,0 +1,266 @@
+/* One simulated world: a master and its workers, which are the real supervisor, admission and
+ * connection code driven on the simulated kernel, clients, a director who disturbs them, and the
+ * judge, who reads the history as it is written. */
+#ifndef ENGINE_SIM_SIM_H
+#define ENGINE_SIM_SIM_H
+
+#include <stdio.h>
+
+#include "engine/core/adm.h"
+#include "engine/core/conn.h"
+#include "engine/core/sup.h"
+#include "engine/sim/sim_kernel.h"
+#include "engine/sim/sim_plan.h"
+#include "faultinject/decide.h"
+#include "scenarios/judge/judge.h"
+
+enum {
+    SIM_PORT = 8080,
+    SIM_CONNECTIONS_MAX = 96, /* of one worker */
+    SIM_CLIENTS_MAX = 1024,
+    SIM_ROWS = SUP_WORKERS_MAX,
+    SIM_EVENTS_MAX = 256, /* for the supervisor, waiting */
+};
+#define SIM_MS UINT64_C(1000000)
+#define SIM_SECOND UINT64_C(1000000000)
+#define SIM_HEARTBEAT_NS (50 * SIM_MS)
+
+/* ---- the worker -------------------------------------------------------------------------------
+ */
+
+struct sim_connection {
+    struct conn conn;
+    struct kernel_segment head; /* of the request under way */
+    uint64_t wake_ns, timer_ns; /* of the handler, 0 none; the timer that is set, 0 none */
+    uint64_t last_req;
+    uint32_t number; /* the history's */
+    uint32_t body_come, body_left;
+    int fd;
+    uint8_t parts; /* of the answer, still to be sent */
+    bool reads;    /* the socket is watched */
+    bool has_head; /* a request is buffered */
+    bool partial;  /* a part of one is */
+    bool answering;
+    bool resume; /* stalled as it was about to execute */
+};
+
+enum sim_stage { SIM_BOOTS, SIM_READIES, SIM_SERVES, SIM_LEFT };
+
+struct sim_worker {
+    struct adm adm;
+    struct conn_limits limits;
+    uint64_t adm_timer_ns, ready_retry_ns;
+    uint32_t generation, config;
+    unsigned process;
+    int16_t slot;
+    int listen_fd, channel_fd;
+    uint8_t stage; /* enum sim_stage */
+    bool started, said_ready, orphaned, draining;
+    uint32_t connection_high; /* none above was ever used */
+    uint64_t beat_lost;       /* heartbeats missed while it was busy or stuck */
+    struct sim_connection connections[SIM_CONNECTIONS_MAX];
+};
+
+/* ---- the master -------------------------------------------------------------------------------
+ */
+
+struct sim_row {
+    uint32_t pid; /* 0: free */
+    unsigned process;
+    uint32_t generation;
+    int16_t slot;
+    int channel_fd;
+    bool told, settled;
+};
+
+struct sim_master {
+    struct sup sup;
+    struct sup_effects effects;
+    unsigned process;
+    int listen_fd;
+    uint32_t pid;
+    uint64_t deadline_ns; /* of the timers that are set; 0 none */
+    bool beats_on, settle_on, again_on, stepping, gone, listeners_stopped;
+    uint32_t config, config_tried; /* numbers: what serves, what is being tried */
+    uint32_t generation_tried;
+    uint32_t event_first, event_count;
+    struct sup_event events[SIM_EVENTS_MAX];
+    struct sim_row rows[SIM_ROWS];
+};
+
+/* ---- clients ----------------------------------------------------------------------------------
+ */
+
+enum sim_population { SIM_FRESH, SIM_POOLED, SIM_POST, SIM_LONG, SIM_HELD, SIM_POPULATIONS };
+enum sim_client_state { CLIENT_FREE, CLIENT_CONNECTS, CLIENT_IDLE, CLIENT_BUSY, CLIENT_LEAVES };
+
+struct sim_client {
+    uint8_t state; /* enum sim_client_state */
+    uint8_t population;
+    bool announced, answered, begun_answer, wants; /* wants: a request waits for the connection */
+    unsigned connection;
+    uint32_t number, requests, last_pid, last_gen, next_free;
+    uint64_t connect_ns, since_ns, timer_ns;
+    uint64_t req, due_ns, req_begun_ns, last_req;
+    uint16_t flags;
+};
+
+struct sim_clients {
+    struct sim_client at[SIM_CLIENTS_MAX];
+    uint32_t used, free, number, open[SIM_POPULATIONS];
+    uint64_t req, requests, failed;
+    bool stopped;
+    struct sim_random random[SIM_POPULATIONS];
+};
+
+/* ---- the director -----------------------------------------------------------------------------
+ */
+
+enum { SIM_ASKS_MAX = 64, SIM_RELOADS_MAX = 64 };
+
+struct sim_director {
+    uint32_t config, config_workers; /* the file's */
+    bool config_valid;
+    uint32_t sequence;
+    struct {
+        uint32_t sequence, config, before;
+        uint64_t begun_ns;
+        bool waits;
+    } reloads[SIM_RELOADS_MAX];
+    size_t reload_count;
+    struct {
+        uint32_t sequence;
+        uint64_t begun_ns;
+    } asks[SIM_ASKS_MAX];
+    size_t ask_count;
+    uint64_t act_begun_ns, stop_ns;
+    uint32_t upgrade, storms;
+    enum hist_phase phase;
+    bool ready, stopping, master_gone;
+};
+
+/* ---- the whole --------------------------------------------------------------------------------
+ */
+
+struct sim {
+    struct kernel kernel;
+    struct sim_plan plan;
+    struct judge *judge;
+    struct hist_writer history; /* closed, or to a file */
+    FILE *status;               /* a line for each step of the supervisor; NULL none */
+    FILE *trace;                /* engine/core/trace.h; NULL none */
+    uint64_t hash, records;
+    const char *broken; /* the sentence of sup_check() that did not hold; NULL */
+    struct fault_board board;
+    struct fault_board_file board_file;
+    struct fault_self selves[KERNEL_PROCS_MAX];
+    struct fault_decision stalls[KERNEL_PROCS_MAX]; /* why a process is stalled */
+    uint64_t *coverage;                             /* of sup's cells; NULL not counted */
+    struct sim_master master;
+    struct sim_clients clients;
+    struct sim_director director;
+    struct sim_worker workers[KERNEL_PROCS_MAX];
+};
+
+/* hooks.outside */
+enum sim_outside {
+    SIM_OUT_ARRIVAL,
+    SIM_OUT_CLIENT,
+    SIM_OUT_SAMPLE,
+    SIM_OUT_ACT,
+    SIM_OUT_DISARM,
+    SIM_OUT_STORM,
+    SIM_OUT_ASK,
+    SIM_OUT_PHASE,
+    SIM_OUT_CONT,
+    SIM_OUT_FAST,
+    SIM_OUT_OTHER
+};
+
+static inline struct sim *sim_of(struct kernel *k)
+{
+    return k->owner;
+}
+
+/* sim_run.c */
+void sim_record(struct sim *s, const struct hist_record *fields);
+
+/* sim_fault.c. What came of asking a point. */
+enum sim_fault {
+    SIM_NO_FAULT,
+    SIM_FAULT,     /* *hit is for the caller */
+    SIM_FAULT_LOST /* the process ended, or hangs */
+};
+enum sim_fault sim_fault_ask(struct sim *s, unsigned process, enum fault_point point,
+                             struct fault_hit *hit);
+/* As sim_fault_ask() where only errno concerns the caller: 0, or a negative errno; 1: lost. */
+int sim_fault_step(struct sim *s, unsigned process, enum fault_point point);
+bool sim_sabotage(struct sim *s, unsigned process, enum fault_point point);
+void sim_fault_identify(struct sim *s, unsigned process, enum fault_role role, int slot,
+                        uint32_t generation);
+/* Index of the rule, or -1: the text is no rule. */
+int sim_fault_arm(struct sim *s, const char *text);
+void sim_fault_disarm(struct sim *s, unsigned rule);
+
+/* sim_master.c */
+void sim_master_start(struct sim *s);
+void sim_master_turn(struct sim *s);
+void sim_master_signalled(struct sim *s, int number);
+void sim_master_tell(struct sim *s, const struct sup_event *event);
+const struct sim_row *sim_master_row(const struct sim *s, int slot, uint32_t generation);
+/* sim_effects.c: carries out one effect; returns without a word if the master is gone. */
+void sim_master_perform(struct sim *s, const struct sup_effect *effect);
+void sim_master_reap(struct sim *s);
+
+/* sim_worker.c */
+void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row, uint32_t config,
+                      int channel_fd);
+void sim_worker_turn(struct sim *s, unsigned process);
+void sim_worker_signalled(struct sim *s, unsigned process, int number);
+void sim_worker_happen(struct sim *s, struct sim_worker *w, enum adm_event_kind kind,
+                       uint64_t value);
+void sim_worker_record(struct sim *s, const struct sim_worker *w, enum hist_kind kind,
+                       const struct hist_record *fields);
+uint64_t sim_worker_beat(const struct sim *s, unsigned process);
+
+/* sim_connection.c */
+enum { SIM_TAG_CONNECTION = 16 };
+void sim_connection_open(struct sim *s, struct sim_worker *w, int fd);
+void sim_connection_happen(struct sim *s, struct sim_worker *w, struct sim_connection *c,
+                           enum conn_event_kind kind, unsigned flags);
+void sim_connection_noted(struct sim *s, struct sim_worker *w, const struct kernel_note *note);
+void sim_connections_tell(struct sim *s, struct sim_worker *w, enum conn_event_kind kind);
+void sim_connections_relieve(struct sim *s, struct sim_worker *w, uint32_t count);
+void sim_connections_resume(struct sim *s, struct sim_worker *w);
+
+/* sim_client.c */
+void sim_clients_start(struct sim *s);
+void sim_clients_stop(struct sim *s);
+void sim_client_arrival(struct sim *s, unsigned population);
+void sim_client_event(struct sim *s, uint32_t client, enum kernel_client_event event,
+                      const struct kernel_segment *segment);
+void sim_client_timer(struct sim *s, uint32_t client);
+void sim_clients_close_held(struct sim *s);
+
+/* sim_director.c */
+void sim_director_start(struct sim *s);
+void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a);
+void sim_director_reported(struct sim *s, enum hist_report report, uint32_t generation);
+void sim_director_ready(struct sim *s);
+void sim_director_reopened(struct sim *s);
+void sim_director_resized(struct sim *s, uint32_t workers);
+void sim_director_master_gone(struct sim *s, int status);
+/* Why the tree has not converged; NULL: it has. */
+const char *sim_director_unsettled(const struct sim *s);
+void sim_director_param(struct sim *s, enum hist_param param, uint64_t value);
+
+/* sim_acts.c */
+void sim_act_perform(struct sim *s, uint32_t index);
+void sim_act_storm(struct sim *s, uint32_t packed);
+void sim_signal(struct sim *s, uint32_t pid, int number, enum hist_target target);
+
+/* sim_watch.c: what mw-watch would see. */
+void sim_watch_sample(struct sim *s);
+void sim_watch_state(struct sim *s, unsigned process, char state);
+
+#endif

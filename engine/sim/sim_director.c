@@ -1,0 +1,313 @@
+/* The director of a simulated run: its phases, what it waits for, and what it writes down of it. */
+#include <signal.h>
+
+#include "engine/sim/sim.h"
+
+static const uint64_t sample_ns = 100 * SIM_MS;
+static const uint64_t boot_bound_ns = 120 * SIM_SECOND;
+
+static void put(struct sim *s, enum hist_kind kind, uint32_t gen, uint64_t a, uint64_t b,
+                uint64_t c)
+{
+    sim_record(s, &(struct hist_record){.kind = (uint16_t)kind,
+                                        .role = HIST_DIRECTOR,
+                                        .slot = -1,
+                                        .pid = s->master.pid,
+                                        .gen = gen,
+                                        .a = a,
+                                        .b = b,
+                                        .c = c});
+}
+
+void sim_director_param(struct sim *s, enum hist_param param, uint64_t value)
+{
+    put(s, HIST_DIRECTOR_PARAM, 0, param, value, 0);
+}
+
+/* ---- the bounds that this world keeps ----------------------------------------------------------
+ */
+
+static void state_params(struct sim *s)
+{
+    const struct sim_plan *p = &s->plan;
+    uint64_t orphan_ns = p->drain_ns < 5 * SIM_SECOND ? p->drain_ns : 5 * SIM_SECOND;
+    sim_director_param(s, HIST_P_WORKERS, p->workers);
+    sim_director_param(s, HIST_P_DRAIN_BOUND, p->drain_ns + 2 * SIM_SECOND);
+    sim_director_param(s, HIST_P_DRAIN_TIMEOUT, p->drain_ns);
+    sim_director_param(s, HIST_P_FAST_BOUND, 2 * SIM_SECOND);
+    sim_director_param(s, HIST_P_RESPAWN_DEADLINE,
+                       p->backoff_max_ns + p->reload_timeout_ns + 3 * SIM_SECOND);
+    sim_director_param(s, HIST_P_ZOMBIE_BOUND, 1500 * SIM_MS);
+    sim_director_param(s, HIST_P_ORPHAN_BOUND, orphan_ns + SIM_SECOND);
+    sim_director_param(s, HIST_P_CONTROL_BOUND, SIM_SECOND);
+    sim_director_param(s, HIST_P_WATCHDOG_BOUND, p->watchdog_ns + 4 * SIM_SECOND);
+    sim_director_param(s, HIST_P_CONVERGE_BOUND, p->converge_ns);
+    sim_director_param(s, HIST_P_RECOVER_BOUND, 3 * SIM_SECOND);
+    sim_director_param(s, HIST_P_KEEPALIVE_TIMEOUT, p->keepalive_ns);
+    sim_director_param(s, HIST_P_RESPAWN_RATE, 12000);
+    sim_director_param(s, HIST_P_CPU_PERMILLE, 100);
+    sim_director_param(s, HIST_P_CUT_OVER_ALLOWANCE, SIM_MS);
+    sim_director_param(s, HIST_P_GENERATION_HEADER, 1);
+    sim_director_param(s, HIST_P_ENGINE_TRACE, 1);
+    if (p->theme == SIM_THEME_FD_LIMIT)
+        sim_director_param(s, HIST_P_FD_LIMIT, p->fd_limit);
+    if (p->theme == SIM_THEME_CONNECTIONS)
+        sim_director_param(s, HIST_P_WORKER_CONNECTIONS, p->connections);
+    if (p->theme == SIM_THEME_SLOW_ACCEPT)
+        sim_director_param(s, HIST_P_SLOW_ACCEPT_BOUND, 400 * SIM_MS);
+}
+
+/* ---- phases -----------------------------------------------------------------------------------
+ */
+
+static void enter(struct sim *s, enum hist_phase phase)
+{
+    s->director.phase = phase;
+    put(s, HIST_DIRECTOR_PHASE, 0, phase, 0, 0);
+}
+
+static void phase_after(struct sim *s, uint64_t ns)
+{
+    kernel_outside(&s->kernel, s->kernel.now_ns + ns, SIM_OUT_PHASE, s->director.phase);
+}
+
+void sim_director_start(struct sim *s)
+{
+    struct sim_director *d = &s->director;
+    d->config = 1;
+    d->config_valid = true;
+    d->config_workers = s->plan.workers;
+    put(s, HIST_DIRECTOR_BEGIN, 0, 0, 0, 0);
+    state_params(s);
+    if (s->plan.user_plan != NULL)
+        sim_fault_arm(s, s->plan.user_plan);
+    put(s, HIST_DIRECTOR_CONFIG, 1, 1, s->plan.workers, 0);
+    kernel_outside(&s->kernel, s->kernel.now_ns + boot_bound_ns, SIM_OUT_FAST, 0);
+    sim_master_start(s);
+    put(s, HIST_WATCH_ROOT, 0, 1, 0, 0);
+}
+
+void sim_director_ready(struct sim *s)
+{
+    if (s->director.ready)
+        return;
+    s->director.ready = true;
+    put(s, HIST_DIRECTOR_READY, 1, 0, 0, 0);
+    enter(s, HIST_PHASE_BASELINE);
+    phase_after(s, s->plan.baseline_ns);
+    sim_clients_start(s);
+    kernel_outside(&s->kernel, s->kernel.now_ns + sample_ns, SIM_OUT_SAMPLE, 0);
+}
+
+static void begin_acts(struct sim *s)
+{
+    s->director.act_begun_ns = s->kernel.now_ns;
+    enter(s, HIST_PHASE_ACT);
+    for (uint32_t i = 0; i < s->plan.act_count; i++)
+        kernel_outside(&s->kernel, s->kernel.now_ns + s->plan.acts[i].at_ns, SIM_OUT_ACT, i);
+    phase_after(s, s->plan.act_ns);
+}
+
+/* Nothing disturbs the tree any more: rules of the plan are gone, who was stopped goes on. */
+static void calm(struct sim *s)
+{
+    for (unsigned i = 0; i < FAULT_RULES_MAX; i++) {
+        struct fault_status status;
+        if (fault_board_status(&s->board, i, &status) && status.armed &&
+            status.rule.kind != FAULT_SABOTAGE)
+            sim_fault_disarm(s, i);
+    }
+    for (unsigned i = 1; i < s->kernel.processes_used; i++)
+        if (s->kernel.processes[i].state == KERNEL_STOPPED)
+            sim_signal(s, s->kernel.processes[i].pid, SIGCONT,
+                       i == s->master.process ? HIST_TO_MASTER : HIST_TO_WORKER);
+    for (unsigned i = 1; i < s->kernel.processes_used; i++)
+        if (kernel_alive(&s->kernel, i))
+            s->kernel.processes[i].jitter_ns = s->plan.jitter_ns;
+    if (s->plan.theme == SIM_THEME_CONNECTIONS || s->plan.theme == SIM_THEME_FD_LIMIT)
+        sim_clients_close_held(s);
+}
+
+static void begin_stop(struct sim *s)
+{
+    static const int numbers[] = {
+        [SIM_STOP_FAST] = SIGTERM, [SIM_STOP_GRACEFUL] = SIGQUIT, [SIM_STOP_KILL] = SIGKILL};
+    struct sim_director *d = &s->director;
+    d->stopping = true;
+    d->stop_ns = s->kernel.now_ns;
+    enter(s, HIST_PHASE_STOP);
+    put(s, HIST_DIRECTOR_STOP, 0, s->plan.stop, 0, 0);
+    sim_signal(s, s->master.pid, numbers[s->plan.stop], HIST_TO_MASTER);
+}
+
+static void next_phase(struct sim *s, enum hist_phase phase)
+{
+    if (phase != s->director.phase || s->director.stopping)
+        return;
+    switch (phase) {
+    case HIST_PHASE_BASELINE:
+        begin_acts(s);
+        break;
+    case HIST_PHASE_ACT:
+        enter(s, HIST_PHASE_RECOVER);
+        calm(s);
+        phase_after(s, s->plan.converge_ns + 2 * SIM_SECOND);
+        break;
+    default:
+        if (s->broken == NULL)
+            s->broken = sim_director_unsettled(s);
+        begin_stop(s);
+    }
+}
+
+/* ---- has it converged? ------------------------------------------------------------------------
+ */
+
+const char *sim_director_unsettled(const struct sim *s)
+{
+    const struct sup *sup = &s->master.sup;
+    uint32_t ready = 0;
+    if (s->director.master_gone)
+        return "progress: the master is gone though nobody stopped it";
+    if (sup->mode != SUP_MODE_RUNNING)
+        return "progress: the supervisor has not come to rest";
+    for (uint32_t i = 0; i < sup->used; i++)
+        ready += sup->workers[i].state == SUP_WORKER_READY;
+    if (ready != sup->settings.workers || sup->used != ready)
+        return "progress: not all workers are ready, or old ones are still there";
+    for (unsigned i = 1; i < s->kernel.processes_used; i++)
+        if (s->kernel.processes[i].state == KERNEL_ZOMBIE)
+            return "progress: there is a zombie";
+    return NULL;
+}
+
+/* ---- what the master reports ------------------------------------------------------------------
+ */
+
+/* The first reload that began after we asked has read our configuration: its outcome is ours. */
+void sim_director_reported(struct sim *s, enum hist_report report, uint32_t generation)
+{
+    struct sim_director *d = &s->director;
+    for (size_t i = 0; i < d->reload_count;) {
+        if (generation <= d->reloads[i].before) {
+            i++;
+            continue;
+        }
+        if (d->reloads[i].waits && !d->stopping) {
+            put(s, HIST_DIRECTOR_RELOADED, d->reloads[i].config, report, d->reloads[i].sequence,
+                s->kernel.now_ns - d->reloads[i].begun_ns);
+            if (report == HIST_REPORT_OK)
+                put(s, HIST_DIRECTOR_CUT_OVER, d->reloads[i].config, d->reloads[i].sequence, 0, 0);
+        }
+        d->reloads[i] = d->reloads[--d->reload_count];
+    }
+}
+
+static void answer(struct sim *s, size_t i, bool seen)
+{
+    struct sim_director *d = &s->director;
+    put(s, HIST_DIRECTOR_ANSWER, 0, SIGUSR1, d->asks[i].sequence, seen);
+    d->asks[i] = d->asks[--d->ask_count];
+}
+
+void sim_director_reopened(struct sim *s)
+{
+    while (s->director.ask_count > 0)
+        answer(s, 0, true);
+}
+
+static void ask_overdue(struct sim *s, uint32_t sequence)
+{
+    for (size_t i = 0; i < s->director.ask_count; i++)
+        if (s->director.asks[i].sequence == sequence) {
+            answer(s, i, false);
+            return;
+        }
+}
+
+void sim_director_resized(struct sim *s, uint32_t workers)
+{
+    sim_director_param(s, HIST_P_WORKERS, workers);
+}
+
+void sim_director_master_gone(struct sim *s, int status)
+{
+    struct sim_director *d = &s->director;
+    d->master_gone = true;
+    if (d->stopping)
+        put(s, HIST_DIRECTOR_STOPPED, 0, 1, (uint64_t)status, s->kernel.now_ns - d->stop_ns);
+}
+
+/* ---- the new binary of an upgrade --------------------------------------------------------------
+ */
+
+static void other(struct sim *s, uint32_t what)
+{
+    uint64_t now_ns = s->kernel.now_ns;
+    switch (what) {
+    case 0: /* it was started */
+        if (s->director.upgrade == 0)
+            kernel_outside(&s->kernel, now_ns + 200 * SIM_MS, SIM_OUT_OTHER, 2);
+        else if (s->director.upgrade == 1)
+            kernel_outside(&s->kernel, now_ns + 50 * SIM_MS, SIM_OUT_OTHER, 3);
+        break;
+    case 1: /* it was told to go */
+        kernel_outside(&s->kernel, now_ns + 10 * SIM_MS, SIM_OUT_OTHER, 3);
+        break;
+    case 2: /* its workers are ready; after a while it is told to go */
+        sim_master_tell(s, &(struct sup_event){.kind = SUP_OTHER_READY});
+        kernel_outside(&s->kernel, now_ns + 500 * SIM_MS, SIM_OUT_OTHER, 3);
+        break;
+    default:
+        if (s->master.sup.other != SUP_OTHER_NONE && !s->master.gone)
+            sim_master_tell(s, &(struct sup_event){.kind = SUP_OTHER_GONE});
+    }
+}
+
+/* ---- time -------------------------------------------------------------------------------------
+ */
+
+void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a)
+{
+    switch (what) {
+    case SIM_OUT_ARRIVAL:
+        sim_client_arrival(s, a);
+        break;
+    case SIM_OUT_CLIENT:
+        sim_client_timer(s, a);
+        break;
+    case SIM_OUT_SAMPLE:
+        sim_watch_sample(s);
+        kernel_outside(&s->kernel, s->kernel.now_ns + sample_ns, SIM_OUT_SAMPLE, 0);
+        break;
+    case SIM_OUT_ACT:
+        if (s->director.phase == HIST_PHASE_ACT)
+            sim_act_perform(s, a);
+        break;
+    case SIM_OUT_DISARM:
+        if (s->director.phase == HIST_PHASE_ACT)
+            sim_fault_disarm(s, a);
+        break;
+    case SIM_OUT_STORM:
+        sim_act_storm(s, a);
+        break;
+    case SIM_OUT_ASK:
+        ask_overdue(s, a);
+        break;
+    case SIM_OUT_PHASE:
+        next_phase(s, (enum hist_phase)a);
+        break;
+    case SIM_OUT_CONT:
+        if (s->director.phase == HIST_PHASE_ACT)
+            sim_signal(s, a, SIGCONT, HIST_TO_MASTER);
+        break;
+    case SIM_OUT_FAST:
+        if (!s->director.ready && s->broken == NULL)
+            s->broken = "progress: the server has never become ready";
+        break;
+    case SIM_OUT_OTHER:
+        if (!s->director.master_gone)
+            other(s, a);
+        break;
+    }
+}

@@ -1,0 +1,123 @@
+/* Fault points in the simulation: the same rules, the same board, decided by the same code; what a
+ * firing does happens on the simulated kernel. */
+#include <errno.h>
+
+#include "engine/sim/sim.h"
+#include "faultinject/plan.h"
+
+static void record_firing(struct sim *s, unsigned process, enum fault_point point,
+                          const struct fault_decision *decision)
+{
+    const struct fault_self *self = &s->selves[process];
+    uint64_t value = decision->hit.kind == FAULT_CORRUPT || decision->hit.value < 0
+                         ? 0
+                         : (uint64_t)decision->hit.value;
+    if (value > UINT32_MAX)
+        value = UINT32_MAX;
+    sim_record(s, &(struct hist_record){.kind = HIST_FAULT_FIRED,
+                                        .role = HIST_FAULT,
+                                        .slot = (int16_t)self->slot,
+                                        .pid = self->pid,
+                                        .gen = self->generation,
+                                        .a = point,
+                                        .b = (uint64_t)decision->hit.kind << 32 | value,
+                                        .c = decision->nth});
+}
+
+static enum sim_fault act(struct sim *s, unsigned process, const struct fault_decision *decision)
+{
+    switch (decision->hit.kind) {
+    case FAULT_DELAY:
+        kernel_busy(&s->kernel, process, (uint64_t)decision->hit.value);
+        return SIM_NO_FAULT;
+    case FAULT_CRASH:
+        kernel_exit(&s->kernel, process, (int)decision->hit.value);
+        return SIM_FAULT_LOST;
+    case FAULT_EXIT:
+        kernel_exit(&s->kernel, process, (int)decision->hit.value << 8);
+        return SIM_FAULT_LOST;
+    case FAULT_STALL:
+    case FAULT_SPIN:
+        s->stalls[process] = *decision;
+        kernel_stall(&s->kernel, process, decision->hit.kind == FAULT_SPIN);
+        return SIM_FAULT_LOST;
+    default:
+        return SIM_FAULT;
+    }
+}
+
+enum sim_fault sim_fault_ask(struct sim *s, unsigned process, enum fault_point point,
+                             struct fault_hit *hit)
+{
+    struct fault_decision decision = {.hit = {.kind = FAULT_NONE}};
+    unsigned next = 0;
+    if (__builtin_expect(s->board.rules_of[point] == 0, 1))
+        return SIM_NO_FAULT;
+    while (fault_decide(&s->board, &s->selves[process], point, &next, &decision)) {
+        record_firing(s, process, point, &decision);
+        enum sim_fault result = act(s, process, &decision);
+        *hit = decision.hit;
+        if (decision.hit.kind != FAULT_DELAY)
+            return result;
+    }
+    return SIM_NO_FAULT;
+}
+
+int sim_fault_step(struct sim *s, unsigned process, enum fault_point point)
+{
+    struct fault_hit hit;
+    enum sim_fault result = sim_fault_ask(s, process, point, &hit);
+    if (result == SIM_FAULT_LOST)
+        return 1;
+    return result == SIM_FAULT && hit.kind == FAULT_ERRNO ? -(int)hit.value : 0;
+}
+
+bool sim_sabotage(struct sim *s, unsigned process, enum fault_point point)
+{
+    struct fault_hit hit;
+    return sim_fault_ask(s, process, point, &hit) == SIM_FAULT && hit.kind == FAULT_SABOTAGE;
+}
+
+void sim_fault_identify(struct sim *s, unsigned process, enum fault_role role, int slot,
+                        uint32_t generation)
+{
+    fault_self_start(&s->selves[process], &s->board, role, slot, generation,
+                     s->kernel.processes[process].pid);
+}
+
+static void record_rule(struct sim *s, enum hist_kind kind, unsigned rule)
+{
+    const struct fault_rule *r = &s->board.cells[rule].rule;
+    sim_record(s, &(struct hist_record){.kind = (uint16_t)kind,
+                                        .role = HIST_FAULT,
+                                        .slot = -1,
+                                        .a = (uint64_t)r->point,
+                                        .b = (uint64_t)r->kind,
+                                        .c = rule});
+}
+
+int sim_fault_arm(struct sim *s, const char *text)
+{
+    struct fault_plan plan;
+    struct fault_plan_error error;
+    int rule = -1;
+    if (!fault_plan_parse(&plan, text, &error))
+        return -EINVAL;
+    for (size_t i = 0; i < plan.count; i++) {
+        rule = fault_board_arm(&s->board_file, &plan.rules[i]);
+        if (rule >= 0)
+            record_rule(s, HIST_FAULT_ARMED, (unsigned)rule);
+    }
+    return rule;
+}
+
+/* Whoever hangs because of it goes on. */
+void sim_fault_disarm(struct sim *s, unsigned rule)
+{
+    record_rule(s, HIST_FAULT_DISARMED, rule);
+    fault_board_disarm(&s->board_file, rule);
+    for (unsigned i = 0; i < s->kernel.processes_used; i++)
+        if (s->kernel.processes[i].stalled && s->stalls[i].rule == rule &&
+            kernel_alive(&s->kernel, i))
+            kernel_unstall(&s->kernel, i);
+}

@@ -1,0 +1,225 @@
+/* One run: the world is set up, time passes until everybody is gone, the judge decides. */
+#include "engine/sim/sim_run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/sim/sim.h"
+
+/* ---- the history ------------------------------------------------------------------------------
+ */
+
+static uint64_t hash_record(uint64_t hash, const struct hist_record *r)
+{
+    uint64_t words[8];
+    memcpy(words, r, sizeof(words));
+    for (int i = 0; i < 8; i++)
+        hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 29);
+    return hash;
+}
+
+void sim_record(struct sim *s, const struct hist_record *fields)
+{
+    struct hist_record r = *fields;
+    r.t_ns = s->kernel.now_ns;
+    s->hash = hash_record(s->hash, &r);
+    s->records++;
+    judge_observe(s->judge, &r);
+    if (__builtin_expect(s->history.window != NULL, 0)) {
+        s->history.role = r.role;
+        hist_put(&s->history, &r);
+    }
+}
+
+/* ---- the kernel's hooks -----------------------------------------------------------------------
+ */
+
+static void on_run(struct kernel *k, unsigned process)
+{
+    struct sim *s = sim_of(k);
+    if (process == s->master.process)
+        sim_master_turn(s);
+    else
+        sim_worker_turn(s, process);
+}
+
+static void on_signalled(struct kernel *k, unsigned process, int number)
+{
+    struct sim *s = sim_of(k);
+    if (process == s->master.process)
+        sim_master_signalled(s, number);
+    else
+        sim_worker_signalled(s, process, number);
+}
+
+static void put_watch(struct sim *s, enum hist_kind kind, uint32_t pid, uint64_t a, uint64_t b)
+{
+    sim_record(
+        s, &(struct hist_record){
+               .kind = (uint16_t)kind, .role = HIST_WATCH, .slot = -1, .pid = pid, .a = a, .b = b});
+}
+
+static void on_ended(struct kernel *k, unsigned process)
+{
+    struct sim *s = sim_of(k);
+    const struct kernel_process *p = &k->processes[process];
+    put_watch(s, HIST_WATCH_EXIT, p->pid, (uint64_t)(unsigned)p->status,
+              k->processes[p->parent].pid);
+    if (process == s->master.process) {
+        s->master.gone = true;
+        sim_director_master_gone(s, p->status);
+    }
+}
+
+static void on_reaped(struct kernel *k, unsigned process)
+{
+    const struct kernel_process *p = &k->processes[process];
+    put_watch(sim_of(k), HIST_WATCH_REAPED, p->pid, k->now_ns - p->ended_ns, 0);
+}
+
+static void on_client(struct kernel *k, uint32_t client, enum kernel_client_event event,
+                      const struct kernel_segment *segment)
+{
+    sim_client_event(sim_of(k), client, event, segment);
+}
+
+static void on_outside(struct kernel *k, uint16_t what, uint32_t a)
+{
+    sim_director_outside(sim_of(k), (enum sim_outside)what, a);
+}
+
+/* ---- a run ------------------------------------------------------------------------------------
+ */
+
+struct sim *sim_new(void)
+{
+    struct sim *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        abort();
+    return s;
+}
+
+void sim_free(struct sim *s)
+{
+    judge_free(s->judge);
+    free(s);
+}
+
+const struct judge *sim_judge(const struct sim *s)
+{
+    return s->judge;
+}
+
+static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_outputs *outputs)
+{
+    static const struct kernel_hooks hooks = {.run = on_run,
+                                              .signalled = on_signalled,
+                                              .ended = on_ended,
+                                              .reaped = on_reaped,
+                                              .client = on_client,
+                                              .outside = on_outside};
+    kernel_init(&s->kernel, &hooks, s, plan->seed);
+    s->kernel.latency_ns = plan->latency_ns;
+    s->kernel.pid_max = plan->pid_max;
+    s->kernel.now_ns = SIM_SECOND; /* 0 means `never` in places */
+    s->plan = *plan;
+    s->plan.jitter_ns = plan->jitter_ns * plan->delays_scale / 16;
+    judge_free(s->judge);
+    s->judge = judge_new();
+    s->status = outputs->status;
+    s->trace = outputs->trace;
+    s->coverage = outputs->coverage;
+    s->hash = plan->seed;
+    s->records = 0;
+    s->broken = NULL;
+    memset(&s->board, 0, sizeof(s->board));
+    fault_board_init(&s->board, plan->seed);
+    s->board_file = (struct fault_board_file){.board = &s->board, .fd = -1};
+    memset(&s->master, 0, sizeof(s->master));
+    s->clients.used = s->clients.free = s->clients.number = 0;
+    memset(s->clients.open, 0, sizeof(s->clients.open));
+    s->clients.req = s->clients.requests = s->clients.failed = 0;
+    s->clients.stopped = false;
+    memset(&s->director, 0, sizeof(s->director));
+}
+
+static bool anybody_left(const struct sim *s)
+{
+    for (unsigned i = 1; i < s->kernel.processes_used; i++)
+        if (kernel_alive(&s->kernel, i))
+            return true;
+    return false;
+}
+
+/* Until the whole tree is gone, or has had more than enough time for it. */
+static void pass_time(struct sim *s)
+{
+    uint64_t limit_ns = s->kernel.now_ns + 400 * SIM_SECOND;
+    while (s->broken == NULL || s->director.stopping) {
+        if (s->director.stopping && !anybody_left(s))
+            break;
+        uint64_t until_ns = limit_ns;
+        if (s->director.stopping)
+            until_ns = s->director.stop_ns + s->plan.drain_ns + 8 * SIM_SECOND;
+        if (!kernel_next(&s->kernel, until_ns)) {
+            if (s->broken == NULL)
+                s->broken = "progress: not all processes are gone after the stop";
+            break;
+        }
+    }
+}
+
+static void check_leftovers(struct sim *s)
+{
+    uint64_t processes = 0;
+    for (unsigned i = 1; i < s->kernel.processes_used; i++)
+        processes += kernel_alive(&s->kernel, i);
+    const uint64_t found[] = {processes, kernel_listener(&s->kernel, SIM_PORT) != NULL};
+    const enum hist_leftover kinds[] = {HIST_LEFT_PROCESS, HIST_LEFT_LISTENER};
+    for (int i = 0; i < 2; i++)
+        sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_CHECKED,
+                                            .role = HIST_DIRECTOR,
+                                            .slot = -1,
+                                            .a = kinds[i],
+                                            .b = found[i]});
+}
+
+void sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_outputs *outputs,
+             struct sim_result *result)
+{
+    *result = (struct sim_result){.error = 0};
+    reset(s, plan, outputs);
+    if (outputs->history_path != NULL)
+        result->error = -hist_open(&s->history, outputs->history_path, HIST_SIM);
+    uint64_t begun_ns = s->kernel.now_ns;
+    sim_director_start(s);
+    pass_time(s);
+    uint64_t ended_ns = s->kernel.now_ns;
+    while (kernel_next(&s->kernel, ended_ns + 100 * SIM_MS))
+        ; /* what is under way between clients and those who are gone */
+    if (s->director.ready)
+        sim_clients_stop(s);
+    check_leftovers(s);
+    sim_record(s,
+               &(struct hist_record){.kind = HIST_DIRECTOR_END, .role = HIST_DIRECTOR, .slot = -1});
+    hist_close(&s->history);
+    judge_finish(s->judge);
+    for (unsigned g = 0; g < GUARANTEE_COUNT; g++)
+        result->violated += judge_result(s->judge, (enum guarantee)g)->verdict == VERDICT_VIOLATED;
+    result->events = s->kernel.events;
+    result->records = s->records;
+    result->hash = s->hash;
+    result->simulated_ns = s->kernel.now_ns - begun_ns;
+    result->requests = s->clients.requests;
+    result->failed = s->clients.failed;
+    result->broken = s->broken;
+}
+
+bool sim_failed(const struct sim *s, const struct sim_result *result, enum guarantee g)
+{
+    if (g == GUARANTEE_COUNT)
+        return result->violated > 0 || result->broken != NULL;
+    return judge_result(s->judge, g)->verdict == VERDICT_VIOLATED;
+}

@@ -9,7 +9,6 @@
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
 #include "engine/worker/worker.h"
-#include "faultinject/fault.h"
 
 extern char **environ;
 
@@ -20,7 +19,6 @@ static void set_environment(const struct conf *conf);
 void child_run_worker(struct master *m, const struct process *p, const struct generation *g)
 {
     hist_forget(&hist_self);
-    fault_identify(FAULT_ROLE_WORKER, p->slot, p->generation);
     child_reset_signals();
     ev_loop_destroy(m->loop);
     close_masters_files(m, p, g);

@@ -153,9 +153,11 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
     struct master *m = watcher->data;
     (void)loop;
     (void)revents;
-    report_signal(m, watcher->signum);
-    if (watcher->signum == SIGWINCH && m->foreground)
-        return; /* a terminal changed its size */
+    /* In the foreground a terminal that changes its size sends it too. */
+    bool obeyed = watcher->signum != SIGWINCH || !m->foreground;
+    report_signal(m, watcher->signum, obeyed);
+    if (!obeyed)
+        return;
     workers_read_beats(m);
     if (watcher->signum == SIGHUP)
         SCORE_ADD(m->board->reloads_asked, 1);

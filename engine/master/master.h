@@ -2,8 +2,6 @@
 #ifndef ENGINE_MASTER_MASTER_H
 #define ENGINE_MASTER_MASTER_H
 
-#define MASTERWORK_VERSION "0.1.0"
-
 /* How it was started; the texts must stay. */
 struct master_options {
     const char *program;   /* absolute path of this program, for an upgrade */

@@ -116,7 +116,7 @@ void files_remove(struct master *m);
 
 /* report.c: what people, witnesses and the status page are told */
 void report_effect(struct master *m, const struct sup_effect *effect);
-void report_signal(struct master *m, int number);
+void report_signal(struct master *m, int number, bool obeyed);
 void report_spawn(struct master *m, const struct process *p);
 void report_exit(struct master *m, const struct process *p, int status);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/conf/conf.h"
+#include "engine/http/status.h"
 #include "engine/master/control.h"
 #include "engine/master/master.h"
 #include "engine/os/log.h"
@@ -226,7 +227,7 @@ static int test_conf(const struct command *command)
 
 static void print_version(bool build)
 {
-    fprintf(stderr, "engine version: masterwork/%s\n", MASTERWORK_VERSION);
+    fprintf(stderr, "engine version: masterwork/%s\n", SERVER_VERSION);
     if (!build)
         return;
     fprintf(stderr, "built by %s\n",

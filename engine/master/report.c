@@ -73,7 +73,7 @@ static struct hist_record about(const struct sup_effect *e, uint64_t a, uint64_t
 
 /* ---- signals and workers --------------------------------------------------------------- */
 
-void report_signal(struct master *m, int number)
+void report_signal(struct master *m, int number, bool obeyed)
 {
     static const struct {
         int number;
@@ -86,7 +86,7 @@ void report_signal(struct master *m, int number)
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (signals[i].number == number)
             log_line(LEVEL_NOTICE, "signal %d (%s) received, %s", number, signals[i].name,
-                     signals[i].text);
+                     obeyed ? signals[i].text : "ignored in the foreground");
     master_record(m, HIST_ENGINE_SIGNAL, OWN_RECORD(.a = (uint64_t)number));
 }
 

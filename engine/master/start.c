@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/core/trace.h"
+#include "engine/http/status.h"
 #include "engine/master/master_impl.h"
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
@@ -225,7 +226,7 @@ static void start_sup(struct master *m)
     }
     upgrade_watch_old(m);
     log_line(LEVEL_NOTICE, "using the \"epoll\" event method");
-    log_line(LEVEL_NOTICE, "masterwork/%s", MASTERWORK_VERSION);
+    log_line(LEVEL_NOTICE, "masterwork/%s", SERVER_VERSION);
     log_line(LEVEL_NOTICE, "start worker processes");
 }
 

@@ -151,17 +151,21 @@ san: ## the C tests under ASan and UBSan
 	@$(MAKE) BUILD=$(BUILD)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 	    -j$(JOBS) unit
 
-bench: ## measure the engine against nginx and the floor
+bench: ## measure the engine beside nginx
 	@$(MAKE) deps-check
 	@$(MAKE) -j$(JOBS) all
 	@MW_BIN=$(abspath $(BUILD))/bin $(PYTHON) bench/bench.py
 
 PREFIX ?= /usr/local
-install: all ## copy programs to PREFIX/bin, the package and the stories to PREFIX/share/masterwork
-	@install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/masterwork/pytests
+SHARE := $(DESTDIR)$(PREFIX)/share/masterwork
+install: all ## copy programs to PREFIX/bin, what they need to PREFIX/share/masterwork
+	@install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/pytests $(SHARE)/scenarios
 	@install $(PROGRAM_BINS) $(DESTDIR)$(PREFIX)/bin
-	@cp -r pytests/masterwork $(DESTDIR)$(PREFIX)/share/masterwork/pytests/
-	@cp -r scenarios --parents $(DESTDIR)$(PREFIX)/share/masterwork 2>/dev/null || true
+	@install -D $(SHIM) $(DESTDIR)$(PREFIX)/lib/$(notdir $(SHIM))
+	@cp -r pytests/masterwork $(SHARE)/pytests/
+	@cp -r scenarios/stories scenarios/targets $(SHARE)/scenarios/
+	@printf '#!/bin/sh\nMW_BIN=$(PREFIX)/bin MW_RUNS="$${MW_RUNS:-$$PWD/masterwork-runs}" PYTHONPATH="$(PREFIX)/share/masterwork/pytests$${PYTHONPATH:+:$$PYTHONPATH}" exec $(PYTHON) -m masterwork "$$@"\n' > $(DESTDIR)$(PREFIX)/bin/masterwork
+	@chmod +x $(DESTDIR)$(PREFIX)/bin/masterwork
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 
 clean: ## remove build/

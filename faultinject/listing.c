@@ -25,8 +25,8 @@ enum { WORLD_COUNT = sizeof worlds / sizeof worlds[0] };
 static const struct {
     const char *title, *about;
 } families[] = {
-    {"System calls", "They fire in the door to the kernel; an injected failure leaves the kernel "
-                     "untouched."},
+    {"System calls", "They fire in the engine's door to the kernel and, in other servers, in the "
+                     "calls that the shim wraps; an injected failure leaves the kernel untouched."},
     {"Steps", "They fire where a worker or the master takes the step."},
     {"Sabotage", "Each switches on a wrong behaviour that the named guarantee must catch."},
 };
@@ -268,6 +268,35 @@ static const char markdown_head[] =
     "| kind | what happens |\n"
     "| --- | --- |\n";
 
+static const char markdown_tail[] =
+    "\n"
+    "## Other people's servers\n"
+    "\n"
+    "`mw-fault run --plan PLAN --history DIR -- COMMAND` runs any dynamically linked server with\n"
+    "`libmw-fault.so` preloaded. `arm`, `disarm`, `status` and `watch` work on its board as they "
+    "do\n"
+    "for the engine. `faultinject/shim/hooks.def` lists the wrapped calls and the errnos each can\n"
+    "give; `run` refuses a plan with another one.\n"
+    "\n"
+    "- The process that is started is `role=master`; what it forks is `role=worker`, with slots\n"
+    "  from 0, and a dead worker's slot goes to the next. A worker's own children are as the "
+    "worker.\n"
+    "  A master that goes to the background, the first process to listen, and the new master of a\n"
+    "  binary upgrade are masters too. The generation is always 0.\n"
+    "- `read` and `write` ask `net.*` on a socket, `fs.*` on a file and `ipc.*` on a pipe, an "
+    "eventfd\n"
+    "  and the like. `vfork` is a `fork`.\n"
+    "- After each `fault.fired` the history has a `fault.place`: the module and the address in it\n"
+    "  that made the call (`addr2line -e MODULE ADDRESS`).\n"
+    "- Not seen: what the C library calls by itself (the reads and writes below `FILE`, the fork "
+    "in\n"
+    "  `system` and `daemon`), `syscall()`, io_uring, and programs that make system calls "
+    "themselves\n"
+    "  (Go). Statically linked programs and those with rights of their own are refused.\n"
+    "- A program of AddressSanitizer runs with the sanitizer first: its own allocator does not "
+    "ask\n"
+    "  `mem.alloc`.\n";
+
 static void markdown_row(FILE *out, const struct fault_point_info *info, bool sabotage)
 {
     char kinds[160];
@@ -294,4 +323,5 @@ void listing_print_markdown(FILE *out)
             if (family_of(fault_point_info(i)) == family)
                 markdown_row(out, fault_point_info(i), sabotage);
     }
+    fputs(markdown_tail, out);
 }

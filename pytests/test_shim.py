@@ -288,7 +288,9 @@ def test_nginx_after_a_binary_upgrade_is_below_the_shim(make):
     server = make("nginx")
     server.start("net.accept delay=1us role=worker slot=0", daemon=True)
     pid_file, old_file = server.folder / "server.pid", server.folder / "server.pid.oldbin"
-    assert wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), PATIENCE_S)
+    # Until the process that was started has gone, nginx takes itself for a foreground server.
+    assert wait_until(lambda: pid_file.exists() and pid_file.read_text().strip() and
+                      server.reaped(), PATIENCE_S)
     old = int(pid_file.read_text())
     os.kill(old, signal.SIGUSR2)
     assert wait_until(lambda: old_file.exists() and pid_file.exists() and

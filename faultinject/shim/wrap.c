@@ -1,17 +1,35 @@
-/* The wrappers whose shape is common: made from hooks.def. */
+/* The wrappers whose shape is common: made from hooks.def.
+ *
+ * Each is two functions: one that goes straight to the real call while nothing is armed, and a
+ * cold one that asks. */
 #include "faultinject/shim/shim.h"
 
 #include "faultinject/shim/transfer.h"
 
-/* ---- calls that happen or fail ----------------------------------------------------------------
- */
+#define UNPACK(...) __VA_ARGS__
 
-#define HOOK_CALL(ret, name, params, args, failure, point, errnos)                                 \
+/* The wrapper of `name`; what follows is the body of the cold function. */
+#define WRAPPER(ret, name, params, args)                                                           \
+    static __attribute__((noinline, cold)) ret asking_##name(const void *place, UNPACK params);    \
     SHIM_DECLARE(ret, name, params)                                                                \
     ret hook_##name params                                                                         \
     {                                                                                              \
+        if (__builtin_expect(*shim_armed == 0 && shim_real.name, 1))                               \
+            return shim_real.name args;                                                            \
+        return asking_##name(__builtin_return_address(0), UNPACK args);                            \
+    }                                                                                              \
+    static ret asking_##name(const void *place, UNPACK params)
+
+/* ---- calls that happen or fail ----------------------------------------------------------------
+ */
+
+#define IS_ASKED(point, hit) (*shim_armed != 0 && shim_consult((point), (hit), place))
+
+#define HOOK_CALL(ret, name, params, args, failure, point, errnos)                                 \
+    WRAPPER(ret, name, params, args)                                                               \
+    {                                                                                              \
         struct fault_hit hit;                                                                      \
-        if (SHIM_ASK(FAULT_##point, &hit) && hit.kind == FAULT_ERRNO) {                            \
+        if (IS_ASKED(FAULT_##point, &hit) && hit.kind == FAULT_ERRNO) {                            \
             errno = (int)hit.value;                                                                \
             return failure;                                                                        \
         }                                                                                          \
@@ -19,11 +37,10 @@
     }
 
 #define HOOK_CODE(ret, name, params, args, failure, point, errnos)                                 \
-    SHIM_DECLARE(ret, name, params)                                                                \
-    ret hook_##name params                                                                         \
+    WRAPPER(ret, name, params, args)                                                               \
     {                                                                                              \
         struct fault_hit hit;                                                                      \
-        if (SHIM_ASK(FAULT_##point, &hit) && hit.kind == FAULT_ERRNO)                              \
+        if (IS_ASKED(FAULT_##point, &hit) && hit.kind == FAULT_ERRNO)                              \
             return (ret)hit.value;                                                                 \
         return SHIM_REAL(name) args;                                                               \
     }
@@ -31,16 +48,13 @@
 /* ---- calls that move bytes --------------------------------------------------------------------
  */
 
-#define IS_ASKED(point, hit)                                                                       \
-    (__builtin_expect(*shim_armed != 0, 0) &&                                                      \
-     shim_consult((enum fault_point)shim_point(point, fd), (hit), __builtin_return_address(0)))
+#define IS_ASKED_OF_FD(point, hit) IS_ASKED((enum fault_point)shim_point((point), fd), (hit))
 
 #define HOOK_IN(ret, name, params, args, failure, point, errnos)                                   \
-    SHIM_DECLARE(ret, name, params)                                                                \
-    ret hook_##name params                                                                         \
+    WRAPPER(ret, name, params, args)                                                               \
     {                                                                                              \
         struct fault_hit hit = {.kind = FAULT_NONE};                                               \
-        if (IS_ASKED(FAULT_##point, &hit) && !transfer_cut(&hit, &len))                            \
+        if (IS_ASKED_OF_FD(FAULT_##point, &hit) && !transfer_cut(&hit, &len))                      \
             return failure;                                                                        \
         ret got = SHIM_REAL(name) args;                                                            \
         if (__builtin_expect(hit.kind == FAULT_CORRUPT, 0))                                        \
@@ -49,12 +63,11 @@
     }
 
 #define HOOK_OUT(ret, name, params, args, failure, point, errnos)                                  \
-    SHIM_DECLARE(ret, name, params)                                                                \
-    ret hook_##name params                                                                         \
+    WRAPPER(ret, name, params, args)                                                               \
     {                                                                                              \
         struct fault_hit hit = {.kind = FAULT_NONE};                                               \
         unsigned char copy[TRANSFER_COPY_MAX];                                                     \
-        if (IS_ASKED(FAULT_##point, &hit)) {                                                       \
+        if (IS_ASKED_OF_FD(FAULT_##point, &hit)) {                                                 \
             if (!transfer_cut(&hit, &len))                                                         \
                 return failure;                                                                    \
             if (hit.kind == FAULT_CORRUPT)                                                         \
@@ -65,12 +78,11 @@
 
 /* Pieces are cut to what is to be moved; corrupt spoils the first of them. */
 #define HOOK_VIN(ret, name, params, args, failure, point, errnos)                                  \
-    SHIM_DECLARE(ret, name, params)                                                                \
-    ret hook_##name params                                                                         \
+    WRAPPER(ret, name, params, args)                                                               \
     {                                                                                              \
         struct fault_hit hit = {.kind = FAULT_NONE};                                               \
         struct iovec cut[TRANSFER_PIECES_MAX];                                                     \
-        if (IS_ASKED(FAULT_##point, &hit) && !transfer_cut_pieces(&hit, cut, &iov, &count))        \
+        if (IS_ASKED_OF_FD(FAULT_##point, &hit) && !transfer_cut_pieces(&hit, cut, &iov, &count))  \
             return failure;                                                                        \
         ret got = SHIM_REAL(name) args;                                                            \
         if (__builtin_expect(hit.kind == FAULT_CORRUPT, 0))                                        \
@@ -79,13 +91,12 @@
     }
 
 #define HOOK_VOUT(ret, name, params, args, failure, point, errnos)                                 \
-    SHIM_DECLARE(ret, name, params)                                                                \
-    ret hook_##name params                                                                         \
+    WRAPPER(ret, name, params, args)                                                               \
     {                                                                                              \
         struct fault_hit hit = {.kind = FAULT_NONE};                                               \
         struct iovec cut[TRANSFER_PIECES_MAX];                                                     \
         unsigned char copy[TRANSFER_COPY_MAX];                                                     \
-        if (IS_ASKED(FAULT_##point, &hit)) {                                                       \
+        if (IS_ASKED_OF_FD(FAULT_##point, &hit)) {                                                 \
             if (!transfer_cut_pieces(&hit, cut, &iov, &count))                                     \
                 return failure;                                                                    \
             if (hit.kind == FAULT_CORRUPT)                                                         \

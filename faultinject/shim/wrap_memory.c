@@ -29,6 +29,9 @@ static void *take_from_store(size_t size)
     return store + at + STORE_HEAD;
 }
 
+/* While nothing is armed and the real function is known, it is called at once. */
+#define IS_CALM(name) __builtin_expect(*shim_armed == 0 && shim_real.name, 1)
+
 #define IS_REFUSED()                                                                               \
     __extension__({                                                                                \
         struct fault_hit hit_;                                                                     \
@@ -41,7 +44,9 @@ static void *take_from_store(size_t size)
 SHIM_DECLARE(void *, malloc, (size_t size))
 void *hook_malloc(size_t size)
 {
-    if (__builtin_expect(!shim_real.malloc, 0) && shim_resolving())
+    if (IS_CALM(malloc))
+        return shim_real.malloc(size);
+    if (!shim_real.malloc && shim_resolving())
         return take_from_store(size);
     return IS_REFUSED() ? NULL : SHIM_REAL(malloc)(size);
 }
@@ -49,7 +54,9 @@ void *hook_malloc(size_t size)
 SHIM_DECLARE(void *, calloc, (size_t count, size_t size))
 void *hook_calloc(size_t count, size_t size)
 {
-    if (__builtin_expect(!shim_real.calloc, 0) && shim_resolving())
+    if (IS_CALM(calloc))
+        return shim_real.calloc(count, size);
+    if (!shim_real.calloc && shim_resolving())
         return size && count > STORE_BYTES / size ? NULL : take_from_store(count * size);
     return IS_REFUSED() ? NULL : SHIM_REAL(calloc)(count, size);
 }
@@ -65,7 +72,7 @@ void *hook_realloc(void *old, size_t size)
             memcpy(moved, old, had < size ? had : size);
         return moved;
     }
-    if (__builtin_expect(!shim_real.realloc, 0) && shim_resolving())
+    if (!shim_real.realloc && shim_resolving())
         return take_from_store(size);
     return IS_REFUSED() ? NULL : SHIM_REAL(realloc)(old, size);
 }
@@ -73,6 +80,6 @@ void *hook_realloc(void *old, size_t size)
 SHIM_DECLARE(void, free, (void *memory))
 void hook_free(void *memory)
 {
-    if (!is_ours(memory))
+    if (__builtin_expect(!is_ours(memory), 1))
         SHIM_REAL(free)(memory);
 }

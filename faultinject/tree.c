@@ -24,7 +24,7 @@ static struct tree_process *at(struct tree *tree, int place)
 
 static int find(const struct tree *tree, uint32_t pid)
 {
-    for (int i = 0; i < TREE_PROCESSES_MAX; i++)
+    for (int i = 0; pid != 0 && i < TREE_PROCESSES_MAX; i++)
         if (__atomic_load_n(&tree->processes[i].pid, __ATOMIC_ACQUIRE) == pid)
             return i;
     return TREE_PLACE_NONE;

@@ -90,8 +90,15 @@ class Firing:
 
 def firings(folder: Path) -> list[Firing]:
     """What mw-history shows of the faults that fired."""
-    shown = subprocess.run([program("mw-history"), "cat", str(folder / "history")], text=True,
-                           capture_output=True, check=True).stdout
+    shown = ""
+
+    def readable() -> bool:  # a process that is just starting may have half of a file
+        nonlocal shown
+        done = subprocess.run([program("mw-history"), "cat", str(folder / "history")], text=True,
+                              capture_output=True)
+        shown = done.stdout
+        return done.returncode == 0
+    assert wait_until(readable, PATIENCE_S)
     found: list[Firing] = []
     for line in shown.splitlines():
         if match := re.search(r"fault\.fired +process=(\d+)(?: slot=(\d+))? "
@@ -145,7 +152,7 @@ class Server:
                                             start_new_session=not daemon,
                                             env=environment() | {
                                                 "MW_FAULT_BOARD": str(self.folder / "board")})
-        assert wait_until(self.listens, PATIENCE_S), (self.folder / "logs/out").read_text()
+        assert wait_until(self.listens, PATIENCE_S), self.log()
 
     def listens(self) -> bool:
         """Somebody listens; found without connecting, so that no call of the server is used up."""
@@ -180,6 +187,9 @@ class Server:
                 continue
             found += [item.pid] if here and item.state not in "ZX" else []
         return found
+
+    def log(self) -> str:
+        return "".join(path.read_text() for path in (self.folder / "logs").iterdir())
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -281,6 +291,7 @@ def test_nginx_in_the_background_is_master_all_the_same(make):
                       PATIENCE_S)
     forks = [f for f in firings(server.folder) if f.point == "proc.fork"]
     assert len(forks) == 3, "into the background, and two workers"
+    assert {f.slot for f in forks} == {-1}, "a master is in no slot"
     assert len({f.pid for f in forks}) == 2
 
 
@@ -288,13 +299,14 @@ def test_nginx_after_a_binary_upgrade_is_below_the_shim(make):
     server = make("nginx")
     server.start("net.accept delay=1us role=worker slot=0", daemon=True)
     pid_file, old_file = server.folder / "server.pid", server.folder / "server.pid.oldbin"
-    # Until the process that was started has gone, nginx takes itself for a foreground server.
+    # Until the process that was started has gone, nginx takes itself for a foreground server; and
+    # a signal that comes before its workers do waits for the next one.
     assert wait_until(lambda: pid_file.exists() and pid_file.read_text().strip() and
-                      server.reaped(), PATIENCE_S)
+                      server.reaped() and server.get() == "hello\n", PATIENCE_S)
     old = int(pid_file.read_text())
     os.kill(old, signal.SIGUSR2)
     assert wait_until(lambda: old_file.exists() and pid_file.exists() and
-                      pid_file.read_text().strip(), PATIENCE_S)
+                      pid_file.read_text().strip(), PATIENCE_S), server.log()
     os.kill(old, signal.SIGQUIT)
     assert wait_until(lambda: not old_file.exists(), PATIENCE_S)
     before = server.status()[0]["fired"]

@@ -6,43 +6,56 @@
 static void attempt_begin(struct attempt *a, const struct hist_record *r)
 {
     a->reload = *r;
+    a->asked = a->config_workers;
     a->worker_count = 0;
+    a->complete = false;
     memset(&a->broken, 0, sizeof(a->broken));
+}
+
+/* The director tells of a configuration about when the master reads it: until a worker shows which
+ * of two is tried, the one that asks for less will do. */
+static void attempt_config(struct attempt *a, uint64_t workers)
+{
+    a->config_workers = workers;
+    if (a->reload.kind != HIST_NONE && a->worker_count == 0 && workers < a->asked)
+        a->asked = workers;
 }
 
 static void attempt_spawn(struct attempt *a, const struct hist_record *r)
 {
+    size_t i = 0;
     if (a->reload.kind == HIST_NONE || r->gen != a->reload.gen)
         return;
-    for (size_t i = 0; i < a->worker_count; i++)
-        if (a->workers[i].pid == r->pid) {
-            a->workers[i].ready = a->workers[i].ready || r->kind == HIST_ENGINE_WORKER_READY;
-            return;
-        }
-    if (a->worker_count == ATTEMPT_WORKERS_MAX)
+    while (i < a->worker_count && a->workers[i].pid != r->pid)
+        i++;
+    if (i == ATTEMPT_WORKERS_MAX)
         return;
-    a->workers[a->worker_count].pid = r->pid;
-    a->workers[a->worker_count].dead = false;
-    a->workers[a->worker_count++].ready = r->kind == HIST_ENGINE_WORKER_READY;
+    if (i == a->worker_count) {
+        memset(&a->workers[i], 0, sizeof(a->workers[i]));
+        a->workers[i].pid = r->pid;
+        a->worker_count++;
+    }
+    a->workers[i].ready = a->workers[i].ready || r->kind == HIST_ENGINE_WORKER_READY;
 }
 
 static void attempt_exit(struct attempt *a, const struct hist_record *r)
 {
     for (size_t i = 0; i < a->worker_count; i++) {
-        if (a->workers[i].pid != r->pid || a->workers[i].dead)
+        if (a->workers[i].pid != r->pid)
             continue;
-        a->workers[i].dead = true;
-        if (!a->workers[i].ready && a->broken.kind == HIST_NONE)
+        if (!a->workers[i].dead && !a->workers[i].ready && a->broken.kind == HIST_NONE)
             a->broken = *r;
+        a->workers[i].dead = true;
+        a->workers[i].reaped = a->workers[i].reaped || r->kind == HIST_ENGINE_WORKER_EXIT;
     }
 }
 
-void attempt_take(struct attempt *a, const struct hist_record *r)
+void attempt_take(struct attempt *a, const struct world *w, const struct hist_record *r)
 {
     switch (r->kind) {
     case HIST_DIRECTOR_CONFIG:
         if (r->a == 1)
-            a->asked = r->b;
+            attempt_config(a, r->b);
         break;
     case HIST_ENGINE_RELOAD:
         attempt_begin(a, r);
@@ -50,6 +63,7 @@ void attempt_take(struct attempt *a, const struct hist_record *r)
     case HIST_ENGINE_SPAWN:
     case HIST_ENGINE_WORKER_READY:
         attempt_spawn(a, r);
+        a->complete = a->complete || attempt_ready(a) >= attempt_needed(a, w);
         break;
     case HIST_ENGINE_WORKER_EXIT:
     case HIST_WATCH_EXIT:
@@ -61,11 +75,16 @@ void attempt_take(struct attempt *a, const struct hist_record *r)
     }
 }
 
+bool attempt_complete(const struct attempt *a)
+{
+    return a->complete;
+}
+
 uint64_t attempt_ready(const struct attempt *a)
 {
     uint64_t ready = 0;
     for (size_t i = 0; i < a->worker_count; i++)
-        ready += a->workers[i].ready && !a->workers[i].dead;
+        ready += a->workers[i].ready && !a->workers[i].reaped;
     return ready;
 }
 

@@ -1,5 +1,8 @@
 /* One attempt of the engine's master to bring up a new generation, as its trace tells it: which
- * workers it forked, which became ready, which died before. */
+ * workers it forked, which became ready, which died before.
+ *
+ * The master decides on what it knows: that a worker that was ready has died counts from when the
+ * master reaped it, and no more once all were ready, since nothing but the commit is left then. */
 #ifndef SCENARIOS_JUDGE_ATTEMPT_H
 #define SCENARIOS_JUDGE_ATTEMPT_H
 
@@ -15,10 +18,13 @@ struct attempt {
     struct hist_record reload; /* engine.reload; kind HIST_NONE: none under way */
     struct {
         uint32_t pid;
-        bool ready, dead;
+        bool ready, dead; /* dead: somebody saw it end */
+        bool reaped;      /* and the master knows */
     } workers[ATTEMPT_WORKERS_MAX];
     size_t worker_count;
-    uint64_t asked;            /* workers that the configuration asks for; 0 not told */
+    uint64_t config_workers;   /* what the last valid configuration asks for; 0 not told */
+    uint64_t asked;            /* and the one that is tried */
+    bool complete;             /* all had been ready at one time */
     struct hist_record broken; /* the first worker that died before it was ready */
 };
 
@@ -27,8 +33,10 @@ struct attempt {
     HIST_DIRECTOR_CONFIG, HIST_ENGINE_RELOAD, HIST_ENGINE_SPAWN, HIST_ENGINE_WORKER_READY,         \
         HIST_ENGINE_WORKER_EXIT, HIST_WATCH_EXIT
 
-void attempt_take(struct attempt *a, const struct hist_record *r);
-/* Workers of the new generation that are ready and alive. */
+void attempt_take(struct attempt *a, const struct world *w, const struct hist_record *r);
+/* Have as many been ready at one time as must be before the old may go? */
+bool attempt_complete(const struct attempt *a);
+/* Workers of the new generation that are ready and, as far as the master knows, alive. */
 uint64_t attempt_ready(const struct attempt *a);
 /* How many must be ready before the old may go; at least 1. */
 uint64_t attempt_needed(const struct attempt *a, const struct world *w);

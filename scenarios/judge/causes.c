@@ -3,7 +3,10 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
+
+#include "scenarios/history/words.h"
 
 /* Signals that a server gives a meaning of its own, or that harm nobody. */
 static bool signal_ends(uint64_t number)
@@ -126,6 +129,13 @@ bool end_is_failure(const struct world *world, const struct hist_record *r)
 {
     return r->kind == HIST_CLIENT_END && r->a != HIST_OK && r->a != HIST_ABANDONED &&
            world_population_counts(world, r->slot);
+}
+
+bool fault_is_at(const struct hist_record *r, const char *point)
+{
+    const struct hist_list *points = hist_list_find("fault_point", strlen("fault_point"));
+    return r->kind == HIST_FAULT_FIRED && points != NULL && r->a < points->count &&
+           strcmp(points->words[r->a].word, point) == 0;
 }
 
 bool world_serving(const struct world *world)

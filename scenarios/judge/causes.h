@@ -37,6 +37,8 @@ bool exit_is_abnormal(uint64_t status);
 const char *exit_text(uint64_t status, char *out, int size);
 /* A request that did not get its answer, counted against the server. */
 bool end_is_failure(const struct world *world, const struct hist_record *r);
+/* Did this record's fault fire at the point of that name ("proc.fork")? */
+bool fault_is_at(const struct hist_record *r, const char *point);
 /* Guarantees about serving hold now: ready, and not yet being stopped. */
 bool world_serving(const struct world *world);
 /* The same, and there is a master that could look after its workers. */

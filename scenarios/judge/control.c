@@ -125,7 +125,8 @@ static bool roll_call_one(const struct world_process *p, void *arg)
 {
     struct roll_call *call = arg;
     uint32_t gen;
-    if (!p->is_worker || p->is_master || p->exit_ns || p->drain_ns)
+    bool told_to_go = p->drain_ns != 0 || rolls_undone(&call->storm->rolls, p);
+    if (!p->is_worker || p->is_master || p->exit_ns || told_to_go)
         return true;
     call->live++;
     if (!storm_find_gen(call->storm, p->pid, &gen))

@@ -95,6 +95,21 @@ static void storm_blames_missing_workers_and_zombies(void **state)
     HOLDS(control_storm, STORY_ENGINE STORM "3.3 watch.tree pid=10 a=2 b=1 c=5ms\n");
 }
 
+/* The reload that the storm asked for was undone: 14 stalls, and hears of nothing. */
+static void storm_is_not_about_workers_that_never_served(void **state)
+{
+    (void)state;
+    HOLDS(control_storm,
+          STORY_ENGINE STORM TREE(
+              "0", "900") "1.1 engine.reload pid=10 gen=2\n1.1 engine.spawn pid=14 slot=0 gen=2\n"
+                          "1.3 engine.reloaded pid=10 gen=2 a=undone b=2\n");
+    VIOLATED(
+        control_storm,
+        STORY_ENGINE STORM TREE(
+            "0", "900") "1.1 engine.reload pid=10 gen=2\n1.1 engine.spawn pid=14 slot=2 gen=1\n"
+                        "1.3 engine.reloaded pid=10 gen=2 a=undone b=2\n");
+}
+
 static void storm_waits_for_what_the_story_does_besides(void **state)
 {
     (void)state;
@@ -234,6 +249,7 @@ int main(void)
         cmocka_unit_test(storm_holds_when_the_tree_converges),
         cmocka_unit_test(storm_blames_an_old_generation_that_was_forgotten),
         cmocka_unit_test(storm_blames_missing_workers_and_zombies),
+        cmocka_unit_test(storm_is_not_about_workers_that_never_served),
         cmocka_unit_test(storm_waits_for_what_the_story_does_besides),
         cmocka_unit_test(storm_blames_a_deaf_master),
         cmocka_unit_test(storm_needs_a_storm_and_a_look),

@@ -67,6 +67,28 @@ static void zero_loss_tells_apart(void **state)
           BASELINE GOOD LOADED "1.9 fresh conn=9 req=9 slot=0 end=truncated took=2150ms\n");
 }
 
+/* A POST that met the idle-close race is a loss, and is said to be that one. */
+static void zero_loss_names_the_idle_race(void **state)
+{
+    (void)state;
+#define OPENED                                                                                     \
+    "0.5 client.connect conn=9 slot=2\n0.5 client.connected conn=9 slot=2\n"                       \
+    "0.6 client.request conn=9 req=8 slot=2\n0.6 client.first_byte conn=9 req=8 slot=2 pid=11\n"   \
+    "0.6 client.end conn=9 req=8 slot=2 a=ok\n"
+    /* the reload at 2 ends what the connection's worker serves, not the one at 2.09 */
+#define LOST_POST OPENED RACE("reused,unsafe") ASK("2.09", "3", "2") TOLD("2.4", "3", "2", "ok")
+    struct judge_result r =
+        story_judge(G_reload_zero_loss, BASELINE ASK_BAD("0.2", "9", "9") GOOD LOADED LOST_POST);
+    assert_int_equal(r.verdict, VERDICT_VIOLATED);
+    assert_non_null(strstr(r.text, "1 failed, 1 of them POSTs in the idle-close race"));
+    assert_non_null(strstr(r.violations[0].text, "a POST ended as eof-before-response 101.0 ms"));
+    assert_non_null(strstr(r.violations[0].text, "lost to the idle-close race"));
+    assert_int_equal(r.violations[0].cause.b, 1);
+    r = story_judge(G_reload_zero_loss, BASELINE GOOD LOADED OPENED FAILS("2.1", "truncated"));
+    assert_null(strstr(r.text, "POST"));
+    assert_null(strstr(r.violations[0].text, "idle-close race"));
+}
+
 static void cut_over(void **state)
 {
     (void)state;
@@ -198,6 +220,47 @@ static void all_or_nothing(void **state)
     UNKNOWN(reload_all_or_nothing, STORY_SERVER GOOD);
 }
 
+/* All were ready, and one dies before the master has told of its decision. */
+#define ALL_READY MAKE READY("2.15", "13") READY("2.16", "14")
+#define KILLED(t, pid)                                                                             \
+    t " director.signal pid=" pid " a=SIGKILL b=worker\n" t "1 watch.exit pid=" pid                \
+      " a=SIGKILL b=10\n"
+#define REAPED(t, pid) t " engine.worker_exit pid=" pid " a=SIGKILL\n"
+#define DONE GOES("2.2", "11") GOES("2.2", "12") REPORT("2.3", "ok", "2")
+
+static void killed_between_ready_and_commit(void **state)
+{
+    (void)state;
+    UNKNOWN(reload_all_or_nothing, ALL_READY KILLED("2.165", "14") REAPED("2.17", "14") DONE);
+    HOLDS(reload_honest, ALL_READY KILLED("2.165", "14") REAPED("2.17", "14") DONE);
+    /* Undone all the same: allowed. */
+    HOLDS(reload_all_or_nothing,
+          ALL_READY KILLED("2.165", "14") REAPED("2.17", "14") REPORT("2.2", "undone", "2"));
+    /* It dies as the last gets ready, and the master hears of that first. */
+    UNKNOWN(reload_all_or_nothing,
+            MAKE READY("2.15", "13") KILLED("2.155", "13") READY("2.16", "14") DONE);
+    HOLDS(reload_honest, MAKE READY("2.15", "13") KILLED("2.155", "13") READY("2.16", "14") DONE);
+    /* The master knew before the last was ready. */
+    VIOLATED(reload_all_or_nothing, MAKE READY("2.15", "13") KILLED("2.153", "13")
+                                        REAPED("2.155", "13") READY("2.16", "14") DONE);
+    VIOLATED(reload_honest, MAKE READY("2.15", "13") KILLED("2.153", "13") REAPED("2.155", "13")
+                                READY("2.16", "14") DONE);
+    /* It dies before it is ready, seen by the watcher alone. */
+    VIOLATED(reload_all_or_nothing, MAKE READY("2.15", "13") KILLED("2.153", "14") DONE);
+}
+
+/* Each reload is about the configuration that was there when it began. */
+static void the_next_configuration_comes_early(void **state)
+{
+    (void)state;
+#define NEXT_ASKS_FOR(t, workers) t " director.config gen=3 a=1 b=" workers "\n"
+    HOLDS(reload_honest, ALL_READY NEXT_ASKS_FOR("2.155", "4") DONE);
+    UNKNOWN(reload_all_or_nothing, ALL_READY NEXT_ASKS_FOR("2.155", "4") DONE);
+    VIOLATED(reload_honest, MAKE READY("2.15", "13") NEXT_ASKS_FOR("2.155", "1") DONE);
+    /* Read before the director tells of it. */
+    HOLDS(reload_honest, MAKE READY("2.15", "13") NEXT_ASKS_FOR("2.05", "1") DONE);
+}
+
 static void honest(void **state)
 {
     (void)state;
@@ -320,12 +383,15 @@ int main(void)
         cmocka_unit_test(zero_loss),
         cmocka_unit_test(zero_loss_against_the_baseline),
         cmocka_unit_test(zero_loss_tells_apart),
+        cmocka_unit_test(zero_loss_names_the_idle_race),
         cmocka_unit_test(cut_over),
         cmocka_unit_test(bad_config),
         cmocka_unit_test(bad_config_and_workers),
         cmocka_unit_test(leaves_no_trace),
         cmocka_unit_test(leaves_no_trace_for_the_next),
         cmocka_unit_test(all_or_nothing),
+        cmocka_unit_test(killed_between_ready_and_commit),
+        cmocka_unit_test(the_next_configuration_comes_early),
         cmocka_unit_test(honest),
         cmocka_unit_test(honest_engine),
         cmocka_unit_test(no_lost_signal),

@@ -201,6 +201,13 @@ static void announced_close_in_a_drain(void **state)
     VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("1.51", "500ms"));
     /* It was answered while draining: that answer could have said so. */
     VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("2.6", "300ms"));
+    /* A reload that is to be refused lets nobody drain. */
+    VIOLATED(serve_announced_close,
+             STORY_SERVER POOLED("1") "1.5 director.reload pid=10 gen=2 a=0 b=1\n" IDLE_FOR(
+                 "2.6", "1500ms"));
+    UNKNOWN(serve_announced_close,
+            STORY_SERVER POOLED("1") "1.5 director.reload pid=10 gen=2 a=1 b=1\n" IDLE_FOR(
+                "2.6", "1500ms"));
     /* Its place was needed. */
     UNKNOWN(serve_announced_close, STORY_ENGINE ACCEPTED POOLED("1") IDLE_FOR(
                                        "2", "900ms") "1.9 engine.close conn=7 pid=11 a=shed\n");
@@ -260,6 +267,15 @@ static void idle_race(void **state)
                                    "flags=reused\n");
     assert_int_equal(r.verdict, VERDICT_HOLDS);
     assert_non_null(strstr(r.text, "1 idempotent requests lost"));
+    /* What told its worker to go is the cause: the first reload since the connection was begun. */
+#define ASKED(t, valid, seq) t " director.reload pid=10 gen=2 a=" valid " b=" seq "\n"
+    const char *reloaded = STORY_SERVER ASKED("0.5", "1", "1") ASKED("1.5", "0", "2")
+        ASKED("1.9", "1", "3") ASKED("1.95", "1", "4") POOLED("2")
+            AGAIN("2", "001", "eof-before-response", "reused,unsafe");
+    BLAMES(serve_idle_race, "client.end", 0, "director.reload", reloaded);
+    assert_int_equal(story_judge(G_serve_idle_race, reloaded).violations[0].cause.b, 3);
+    BLAMES(serve_idle_race, "client.end", 0, NULL,
+           STORY_SERVER POOLED("2") AGAIN("2", "001", "eof-before-response", "reused,unsafe"));
     /* The crash of the worker is another matter. */
     HOLDS(serve_idle_race, STORY_SERVER POOLED("2")
                                AGAIN("2", "001", "eof-before-response",

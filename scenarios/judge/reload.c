@@ -2,6 +2,7 @@
  * and what many reloads leave behind is in reload_outcome.c and reload_balance.c. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
@@ -17,9 +18,13 @@ enum { SETTLE_NS = 1000000000 };
 struct loss {
     uint64_t until_ns; /* the window ends; ~0 while a reload is under way; 0 before the first */
     uint64_t baseline_requests, baseline_failures;
-    uint64_t requests, failures, races, excused, bounds;
+    uint64_t requests, failures, excused, bounds;
+    uint64_t races, lost_races; /* idempotent requests that met the idle-close race; POSTs */
     struct starts starts;
-    struct hist_record failed[JUDGE_VIOLATIONS_MAX], reload[JUDGE_VIOLATIONS_MAX];
+    struct {
+        struct hist_record end, reload;
+        bool race;
+    } failed[JUDGE_VIOLATIONS_MAX];
 };
 
 /* Old workers may lose requests until the last of them is gone. */
@@ -34,24 +39,36 @@ static void loss_window(struct judge_context *c, const struct hist_record *r)
         l->until_ns = r->t_ns + (tail_ns > SETTLE_NS ? tail_ns : SETTLE_NS);
 }
 
+static void loss_keep(struct loss *l, const struct world *w, const struct hist_record *r, bool race)
+{
+    const struct hist_record *reload = race ? starts_of_connection(&l->starts, w, r) : NULL;
+    l->lost_races += race;
+    if (l->failures < JUDGE_VIOLATIONS_MAX) {
+        l->failed[l->failures].end = *r;
+        l->failed[l->failures].reload = reload != NULL ? *reload : w->last_reload;
+        l->failed[l->failures].race = race;
+    }
+    l->failures++;
+}
+
+/* A request that may be sent again and met the idle-close race is no loss; serve/idle-race tells of
+ * it. A POST that met it is lost, and without the reload nobody would have closed its connection.
+ */
 static void loss_failure(struct judge_context *c, const struct hist_record *r)
 {
     struct loss *l = c->state;
     const struct world *w = c->world;
+    bool race = world_idle_race(w, r);
     bool late = r->a == HIST_TIMEOUT && r->flags & HIST_BIT(HIST_F_LAGGING);
     const struct hist_record *start = starts_within(&l->starts, begun_of(w, r), r->t_ns);
-    if (world_idle_race(w, r) && !(r->flags & HIST_BIT(HIST_F_UNSAFE))) {
+    if (race && !(r->flags & HIST_BIT(HIST_F_UNSAFE))) {
         l->races++;
     } else if (start != NULL && drain_bound_passed(w, server_of(w, r), start->t_ns, r->t_ns)) {
         l->bounds++;
     } else if (late || outside_cause(w, server_of(w, r), begun_of(w, r), r) != NULL) {
         l->excused++;
     } else {
-        if (l->failures < JUDGE_VIOLATIONS_MAX) {
-            l->failed[l->failures] = *r;
-            l->reload[l->failures] = w->last_reload;
-        }
-        l->failures++;
+        loss_keep(l, w, r, race);
     }
 }
 
@@ -88,19 +105,31 @@ static double loss_expected(const struct loss *l)
     return mean + deviations;
 }
 
+static void loss_tell(struct judge_context *c, uint64_t i)
+{
+    const struct loss *l = c->state;
+    const struct hist_record *end = &l->failed[i].end, *reload = &l->failed[i].reload;
+    judge_violate(c, end, reload,
+                  "%s ended as %s %.1f ms after a reload was asked for%s; the baseline lost %llu "
+                  "of %llu",
+                  l->failed[i].race ? "a POST" : "a request", hist_outcome_name((unsigned)end->a),
+                  MS(end->t_ns - reload->t_ns),
+                  l->failed[i].race ? ", lost to the idle-close race (see serve/idle-race)" : "",
+                  (ull)l->baseline_failures, (ull)l->baseline_requests);
+}
+
 static void loss_finish(struct judge_context *c)
 {
     struct loss *l = c->state;
+    char lost[80] = "";
+    if (l->lost_races > 0)
+        snprintf(lost, sizeof(lost), ", %llu of them POSTs in the idle-close race",
+                 (ull)l->lost_races);
     judge_seen(c, l->requests);
     if ((double)l->failures > loss_expected(l)) {
         uint64_t kept = l->failures < JUDGE_VIOLATIONS_MAX ? l->failures : JUDGE_VIOLATIONS_MAX;
         for (uint64_t i = 0; i < kept; i++)
-            judge_violate(c, &l->failed[i], &l->reload[i],
-                          "a request ended as %s %.1f ms after a reload was asked for; the "
-                          "baseline lost %llu of %llu",
-                          hist_outcome_name((unsigned)l->failed[i].a),
-                          MS(l->failed[i].t_ns - l->reload[i].t_ns), (ull)l->baseline_failures,
-                          (ull)l->baseline_requests);
+            loss_tell(c, i);
         c->result->violated = l->failures;
     }
     if (c->world->reloads_asked == 0)
@@ -109,11 +138,12 @@ static void loss_finish(struct judge_context *c)
         judge_unknown(c, "no request ended while something was reloaded");
     judge_strength(
         c,
-        "%llu reloads, %llu requests meanwhile, %llu failed (baseline: %llu of %llu); "
+        "%llu reloads, %llu requests meanwhile, %llu failed%s (baseline: %llu of %llu); "
         "apart: %llu idempotent ones met the idle-close race, %llu the drain bound, %llu a "
         "fault",
-        (ull)c->world->reloads_asked, (ull)l->requests, (ull)l->failures, (ull)l->baseline_failures,
-        (ull)l->baseline_requests, (ull)l->races, (ull)l->bounds, (ull)l->excused);
+        (ull)c->world->reloads_asked, (ull)l->requests, (ull)l->failures, lost,
+        (ull)l->baseline_failures, (ull)l->baseline_requests, (ull)l->races, (ull)l->bounds,
+        (ull)l->excused);
 }
 
 static const unsigned loss_kinds[] = {HIST_CLIENT_END, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED,

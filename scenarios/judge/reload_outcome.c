@@ -41,8 +41,7 @@ static void whole_drain(struct judge_context *c, const struct hist_record *r)
         s->told = true;
         judge_violate(c, r, &s->undone, "worker %u was told to go after its reload was undone",
                       r->pid);
-    } else if (a->reload.kind != HIST_NONE && r->gen < a->reload.gen &&
-               attempt_ready(a) < attempt_needed(a, c->world)) {
+    } else if (a->reload.kind != HIST_NONE && r->gen < a->reload.gen && !attempt_complete(a)) {
         s->told = true;
         judge_violate(c, r, a->broken.kind != HIST_NONE ? &a->broken : &a->reload,
                       "worker %u was told to go when %llu of %llu new workers were ready", r->pid,
@@ -57,7 +56,7 @@ static void whole_reloaded(struct judge_context *c, const struct hist_record *r)
     bool broken = a->broken.kind != HIST_NONE;
     if (a->reload.kind == HIST_NONE)
         return;
-    if (r->a == HIST_REPORT_OK && broken && attempt_ready(a) < attempt_needed(a, c->world)) {
+    if (r->a == HIST_REPORT_OK && broken && !attempt_complete(a)) {
         judge_seen(c, 1);
         judge_violate(c, r, &a->broken,
                       "a reload was called done with %llu of %llu new workers ready",
@@ -76,7 +75,7 @@ static void whole_reloaded(struct judge_context *c, const struct hist_record *r)
 static void whole_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct whole *s = c->state;
-    attempt_take(&s->attempt, r);
+    attempt_take(&s->attempt, c->world, r);
     if (r->kind == HIST_ENGINE_RELOAD) {
         s->told = false;
         s->undone.kind = HIST_NONE;
@@ -173,10 +172,9 @@ static void honest_engine(struct judge_context *c, const struct hist_record *r)
     struct attempt *a = &h->attempt;
     if (a->reload.kind == HIST_NONE)
         return;
-    uint64_t ready = attempt_ready(a), needed = attempt_needed(a, c->world);
-    if (r->a == HIST_REPORT_OK && ready < needed)
+    if (r->a == HIST_REPORT_OK && !attempt_complete(a))
         judge_violate(c, r, &a->reload, "success was reported with %llu of %llu new workers ready",
-                      (ull)ready, (ull)needed);
+                      (ull)attempt_ready(a), (ull)attempt_needed(a, c->world));
     if (r->a == HIST_REPORT_OK)
         judge_seen(c, 1);
     a->reload.kind = HIST_NONE;
@@ -209,7 +207,7 @@ static void honest_answer(struct judge_context *c, const struct hist_record *r)
 static void honest_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct honest *h = c->state;
-    attempt_take(&h->attempt, r);
+    attempt_take(&h->attempt, c->world, r);
     switch (r->kind) {
     case HIST_DIRECTOR_RELOAD:
         honest_reload(c, r);

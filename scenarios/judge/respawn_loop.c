@@ -2,7 +2,6 @@
  */
 #include "scenarios/judge/causes.h"
 
-#include <errno.h>
 #include <signal.h>
 
 #include "scenarios/judge/rolls.h"
@@ -113,6 +112,7 @@ struct fork_failure {
     struct rolls rolls;
     struct hist_record last;               /* the last sign of a fork that failed */
     struct hist_record tries[RETRIES_MAX]; /* the last ones that the master told of, a ring */
+    struct hist_record early;              /* a fork's fault, before anybody was known to miss */
     uint64_t told, fired;                  /* by the master; by a fault in it */
     uint64_t recovered_ns;
 };
@@ -122,16 +122,13 @@ static bool is_short_handed(const struct fork_failure *s, const struct world *w)
     return w->live_workers < rolls_wanted(&s->rolls, w);
 }
 
-/* A fault in the master that makes a fork, or what it needs, fail. A master that gives up does not
- * tell of it. */
-static bool fork_fault_fired(const struct fork_failure *s, const struct world *w,
-                             const struct hist_record *r)
+/* A fault in the master that makes a fork, or the channel to who is forked, fail. A master that
+ * gives up does not tell of it. */
+static bool fork_fault_fired(const struct world *w, const struct hist_record *r)
 {
-    unsigned error = (unsigned)r->b;
-    if (r->kind != HIST_FAULT_FIRED || r->pid != w->master_pid || r->b >> 32 != HIST_FAULT_ERRNO)
-        return false;
-    return is_short_handed(s, w) &&
-           (error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE);
+    return r->pid == w->master_pid && r->b >> 32 == HIST_FAULT_ERRNO &&
+           (fault_is_at(r, "proc.fork") || fault_is_at(r, "net.socketpair") ||
+            fault_is_at(r, "ipc.pipe"));
 }
 
 static void fork_failed(struct judge_context *c, const struct hist_record *r)
@@ -152,14 +149,38 @@ static void fork_failed(struct judge_context *c, const struct hist_record *r)
     s->tries[s->told++ % RETRIES_MAX] = *r;
 }
 
+/* Whom a fork that nobody misses would have made is not known: a new binary, say. */
+static void fork_fault(struct judge_context *c, const struct hist_record *r)
+{
+    struct fork_failure *s = c->state;
+    if (is_short_handed(s, c->world))
+        fork_failed(c, r);
+    else
+        s->early = *r;
+}
+
+/* A watcher that polls tells of an exit after the master has tried to replace it. */
+static bool fork_was_of_dead(const struct fork_failure *s, const struct world *w,
+                             const struct hist_record *r)
+{
+    return s->early.kind != HIST_NONE && exit_is_news(w, r) && is_short_handed(s, w) &&
+           r->t_ns - s->early.t_ns <= w->watch_period_ns;
+}
+
 static void fork_failure_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct fork_failure *s = c->state;
     const struct world *w = c->world;
     rolls_take(&s->rolls, w, r);
-    if (r->kind == HIST_ENGINE_SPAWN_FAILED || fork_fault_fired(s, w, r)) {
+    if (r->kind == HIST_FAULT_FIRED) {
+        if (world_serving(w) && fork_fault_fired(w, r))
+            fork_fault(c, r);
+    } else if (r->kind == HIST_ENGINE_SPAWN_FAILED) {
         if (world_serving(w))
             fork_failed(c, r);
+    } else if (fork_was_of_dead(s, w, r)) {
+        fork_failed(c, &s->early);
+        s->early.kind = HIST_NONE;
     } else if (r->kind == HIST_WATCH_EXIT && r->pid == w->master_pid) {
         if (s->last.kind && !s->recovered_ns && world_serving(w))
             judge_violate(c, r, &s->last, "the master ended after a fork had failed");

@@ -100,7 +100,8 @@ static void backoff_needs_a_loop_and_a_rate(void **state)
 
 #define FORK_FAILS(t) t " engine.spawn_failed pid=10 slot=0 gen=1 a=EAGAIN b=50ms\n"
 /* errno, EAGAIN */
-#define FORK_FAULT(t) t " fault.fired pid=10 a=12 b=4294967307 c=1\n"
+#define FAULT_AT(t, point) t " fault.fired pid=10 a=" point " b=4294967307 c=1\n"
+#define FORK_FAULT(t) FAULT_AT(t, "proc.fork")
 #define BACK(t) t " watch.fork pid=13 a=10\n" t "1 engine.spawn pid=13 slot=0 gen=1\n"
 
 static void fork_failure_holds_when_all_run_again(void **state)
@@ -143,6 +144,20 @@ static void fork_failure_does_not_take_other_faults_for_forks(void **state)
 {
     (void)state;
     UNKNOWN(respawn_fork_failure, STORY_ENGINE FORK_FAULT("1.01") ENDS("9.0"));
+    /* the same errno, elsewhere in the master, while a worker is missing */
+#define MISSING(point)                                                                             \
+    STORY_ENGINE KILLED("1.00", "11", "0") FAULT_AT("1.01", point) BACK("1.20") ENDS("9.0")
+    UNKNOWN(respawn_fork_failure, MISSING("net.sendmsg"));
+    UNKNOWN(respawn_fork_failure, MISSING("proc.kill"));
+    HOLDS(respawn_fork_failure, MISSING("proc.fork"));
+    HOLDS(respawn_fork_failure, MISSING("net.socketpair"));
+    HOLDS(respawn_fork_failure, MISSING("ipc.pipe"));
+    /* a delay is no failure */
+    UNKNOWN(
+        respawn_fork_failure,
+        STORY_ENGINE KILLED(
+            "1.00", "11", "0") "1.01 fault.fired pid=10 a=proc.fork b=8589934592 c=1\n" BACK("1.20")
+            ENDS("9.0"));
     UNKNOWN(respawn_fork_failure,
             STORY_ENGINE KILLED("1.00", "11",
                                 "0") "1.01 fault.fired pid=12 a=12 b=4294967307 c=1\n" ENDS("9.0"));
@@ -150,6 +165,19 @@ static void fork_failure_does_not_take_other_faults_for_forks(void **state)
             STORY_ENGINE KILLED("1.00", "11",
                                 "0") "1.01 fault.fired pid=10 a=9 b=4294967300 c=1\n" BACK("1.20")
                 ENDS("9.0"));
+}
+
+/* The watcher polls, each 10 ms: it tells of the exit after the master has tried to replace it. */
+static void fork_failure_is_known_before_the_death_is_told(void **state)
+{
+    (void)state;
+#define POLLED(t) t " watch.exit pid=11 a=unknown b=10\n"
+    HOLDS(respawn_fork_failure, STORY_SERVER FORK_FAULT("1.001")
+                                    POLLED("1.009") "1.2 watch.fork pid=13 a=10\n" ENDS("9.0"));
+    BLAMES(respawn_fork_failure, "fault.fired", 10, NULL,
+           STORY_SERVER FORK_FAULT("1.001") POLLED("1.009") ENDS("9.0"));
+    /* a death that has nothing to do with it */
+    UNKNOWN(respawn_fork_failure, STORY_SERVER FORK_FAULT("1.001") POLLED("3.009") ENDS("9.0"));
 }
 
 static void fork_failure_of_several_slots_at_once_is_no_haste(void **state)
@@ -271,6 +299,7 @@ int main(void)
         cmocka_unit_test(fork_failure_blames_a_late_recovery_and_no_pause),
         cmocka_unit_test(fork_failure_blames_the_end_of_the_master),
         cmocka_unit_test(fork_failure_does_not_take_other_faults_for_forks),
+        cmocka_unit_test(fork_failure_is_known_before_the_death_is_told),
         cmocka_unit_test(fork_failure_of_several_slots_at_once_is_no_haste),
         cmocka_unit_test(fork_failure_needs_a_failure_and_time),
         cmocka_unit_test(hung_holds_when_it_is_aborted_then_killed),

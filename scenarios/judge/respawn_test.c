@@ -250,6 +250,39 @@ static void count_expects_what_the_new_configuration_asks_for(void **state)
                    "1.3 engine.drain pid=11\n1.3 engine.drain pid=12\n");
 }
 
+/* 14 stalls before it is ready: it hears nothing, and the master has yet to kill it. */
+#define TRIES                                                                                      \
+    "1 engine.reload pid=10 gen=2\n1.1 engine.spawn pid=13 slot=0 gen=2\n"                         \
+    "1.1 engine.spawn pid=14 slot=1 gen=2\n1.2 engine.worker_ready pid=13 slot=0 gen=2\n"
+#define LEAVES "1.6 engine.drain pid=13 slot=0 gen=2\n1.7 engine.worker_exit pid=13 slot=0 gen=2\n"
+#define UNDONE TRIES "1.5 engine.reloaded pid=10 gen=2 a=undone b=2\n" LEAVES
+
+static void count_is_not_about_workers_that_never_served(void **state)
+{
+    (void)state;
+    HOLDS(respawn_count, STORY_ENGINE TREE("0", "900") UNDONE);
+    /* undone twice; then one that succeeds, and whose stalled worker would serve */
+#define AGAIN                                                                                      \
+    "2 engine.reload pid=10 gen=3\n2.1 engine.spawn pid=15 slot=0 gen=3\n"                         \
+    "2.1 engine.spawn pid=16 slot=1 gen=3\n2.2 engine.reloaded pid=10 gen=3 a=undone b=3\n"
+    HOLDS(respawn_count, STORY_ENGINE TREE("0", "900") UNDONE AGAIN);
+    /* still under way */
+    UNKNOWN(respawn_count, STORY_ENGINE TREE("1.05", "900") TRIES);
+    /* a worker that is not of the reload that was undone */
+    VIOLATED(respawn_count,
+             STORY_ENGINE TREE("0", "900") UNDONE "1.8 engine.spawn pid=17 slot=2 gen=1\n");
+    VIOLATED(respawn_count, STORY_ENGINE TREE("0", "900") TRIES
+             "1.5 engine.reloaded pid=10 gen=2 a=refused b=2\n");
+}
+
+static void deadline_is_not_about_workers_of_an_undone_reload(void **state)
+{
+    (void)state;
+    UNKNOWN(respawn_deadline, STORY_ENGINE DEADLINE TRIES
+            "1.5 engine.reloaded pid=10 gen=2 a=undone b=2\n" DIES("1.9", "13", "0", "9")
+                ENDS("9.0"));
+}
+
 static void count_of_an_untraced_server_survives_a_refused_reload(void **state)
 {
     (void)state;
@@ -434,6 +467,8 @@ int main(void)
         cmocka_unit_test(count_is_not_hidden_by_sabotages_that_fire),
         cmocka_unit_test(count_waits_until_the_tree_may_have_converged),
         cmocka_unit_test(count_expects_what_the_new_configuration_asks_for),
+        cmocka_unit_test(count_is_not_about_workers_that_never_served),
+        cmocka_unit_test(deadline_is_not_about_workers_of_an_undone_reload),
         cmocka_unit_test(count_of_an_untraced_server_survives_a_refused_reload),
         cmocka_unit_test(count_of_an_untraced_server_cannot_tell_after_a_bare_hup),
         cmocka_unit_test(count_reports_an_old_zombie_once),

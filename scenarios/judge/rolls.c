@@ -6,9 +6,10 @@
 /* Without a trace a worker that lived for less died at start. */
 enum { YOUNG_NS = 100000000 };
 
-static void begin(struct rolls *rolls, uint64_t t_ns)
+static void begin(struct rolls *rolls, const struct hist_record *r)
 {
-    rolls->begun_ns = t_ns;
+    rolls->begun_ns = r->t_ns;
+    rolls->trying_gen = r->kind == HIST_ENGINE_RELOAD ? r->gen : 0;
     rolls->trying_workers = rolls->config_workers;
 }
 
@@ -20,6 +21,10 @@ static bool end(struct rolls *rolls, const struct hist_record *r)
     if (succeeded) {
         rolls->committed_ns = rolls->begun_ns;
         rolls->workers = rolls->trying_workers;
+        rolls->undone_from = rolls->undone_to = 0;
+    } else if (r->a == HIST_REPORT_UNDONE && rolls->begun_ns != 0) {
+        rolls->undone_from = rolls->undone_from != 0 ? rolls->undone_from : rolls->trying_gen;
+        rolls->undone_to = rolls->trying_gen;
     }
     rolls->begun_ns = 0;
     rolls->ended_ns = r->t_ns;
@@ -39,15 +44,22 @@ bool rolls_take(struct rolls *rolls, const struct world *world, const struct his
     if (r->kind == HIST_DIRECTOR_CONFIG && r->a == 1)
         rolls->config_workers = r->b;
     else if (r->kind == HIST_ENGINE_RELOAD || (!traced && asks_for_reload(r)))
-        begin(rolls, r->t_ns);
+        begin(rolls, r);
     else if (r->kind == HIST_ENGINE_RELOADED || (!traced && r->kind == HIST_DIRECTOR_RELOADED))
         return end(rolls, r);
     return false;
 }
 
+/* One that stalls does not hear that it is to go: it cannot be told by its own record of that. */
+bool rolls_undone(const struct rolls *rolls, const struct world_process *p)
+{
+    return p->generation != 0 && p->generation >= rolls->undone_from &&
+           p->generation <= rolls->undone_to;
+}
+
 bool rolls_retired(const struct rolls *rolls, const struct world_process *p)
 {
-    return p->drain_ns != 0 || p->born_ns < rolls->committed_ns;
+    return p->drain_ns != 0 || p->born_ns < rolls->committed_ns || rolls_undone(rolls, p);
 }
 
 bool rolls_may_retire(const struct rolls *rolls, const struct world_process *p)

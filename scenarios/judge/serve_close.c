@@ -220,6 +220,7 @@ const struct checker judge_serve_no_reset_after_response = {.kinds = reset_kinds
 
 struct race {
     struct later later;
+    struct starts starts;
     uint64_t idempotent; /* requests that may be sent again, lost to the race */
 };
 
@@ -234,7 +235,7 @@ static void race_decide(struct judge_context *c, uint64_t now_ns)
             state->idempotent++;
             continue;
         }
-        judge_violate(c, &s.record, NULL,
+        judge_violate(c, &s.record, s.start.kind != HIST_NONE ? &s.start : NULL,
                       "the server closed an idle connection as a POST came in; the client cannot "
                       "know whether to send it again");
     }
@@ -245,14 +246,18 @@ static void race_observe(struct judge_context *c, const struct hist_record *r)
     struct race *state = c->state;
     const struct world *w = c->world;
     race_decide(c, w->now_ns);
-    if (!world_serving(w) || !world_population_counts(w, r->slot) ||
-        !(r->flags & HIST_BIT(HIST_F_REUSED)) || r->a == HIST_ABANDONED)
+    if (starts_take(&state->starts, r) || !world_serving(w) ||
+        !world_population_counts(w, r->slot) || !(r->flags & HIST_BIT(HIST_F_REUSED)) ||
+        r->a == HIST_ABANDONED)
         return;
     if (r->flags & HIST_BIT(HIST_F_UNSAFE))
         judge_seen(c, 1);
     if (world_idle_race(w, r)) {
         struct suspicion s = {.record = *r, .from_ns = earlier(begun_of(w, r), LATER_NS)};
         s.pid = server_of(w, r);
+        const struct hist_record *start = starts_of_connection(&state->starts, w, r);
+        if (start != NULL)
+            s.start = *start;
         later_put(&state->later, &s);
     }
 }
@@ -270,7 +275,8 @@ static void race_finish(struct judge_context *c)
                    (ull)c->result->checked, (ull)c->result->violated, (ull)state->idempotent);
 }
 
-static const unsigned race_kinds[] = {HIST_CLIENT_END, HIST_NONE};
+static const unsigned race_kinds[] = {HIST_CLIENT_END, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_STOP,
+                                      HIST_NONE};
 const struct checker judge_serve_idle_race = {.kinds = race_kinds,
                                               .state_size = sizeof(struct race),
                                               .observe = race_observe,

@@ -10,9 +10,11 @@ enum {
 
 bool starts_take(struct starts *s, const struct hist_record *r)
 {
-    if (r->kind == HIST_DIRECTOR_RELOAD || (r->kind == HIST_DIRECTOR_STOP && r->a == 1))
+    if (r->kind != HIST_DIRECTOR_RELOAD && r->kind != HIST_DIRECTOR_STOP)
+        return false;
+    if (r->a == 1) /* one that is to be refused asks nobody to drain */
         s->records[s->count++ % STARTS_MAX] = *r;
-    return r->kind == HIST_DIRECTOR_RELOAD || r->kind == HIST_DIRECTOR_STOP;
+    return true;
 }
 
 const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns, uint64_t to_ns)
@@ -26,6 +28,15 @@ const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns
             first = start;
     }
     return first;
+}
+
+const struct hist_record *starts_of_connection(const struct starts *s, const struct world *w,
+                                               const struct hist_record *r)
+{
+    const struct world_connection *connection = world_connection(w, r->conn);
+    if (connection == NULL || connection->connect_ns == 0)
+        return NULL;
+    return starts_within(s, connection->connect_ns, r->t_ns);
 }
 
 /* The story's bound leaves the server some time to end what it cuts; where only that bound is

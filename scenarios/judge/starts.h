@@ -10,7 +10,7 @@
 
 enum { STARTS_MAX = 256 }; /* reloads that one long request may live through */
 
-/* Reloads and graceful stops, as the director asked for them. */
+/* Reloads that are to succeed and graceful stops, as the director asked for them. */
 struct starts {
     struct hist_record records[STARTS_MAX]; /* a ring */
     size_t count;
@@ -20,6 +20,10 @@ struct starts {
 bool starts_take(struct starts *s, const struct hist_record *r);
 /* The first start in (from_ns, to_ns). NULL: none. */
 const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns, uint64_t to_ns);
+/* The first start since the connection of this record was begun: its worker was told to go then.
+ * NULL: none, or nothing is known of the connection. */
+const struct hist_record *starts_of_connection(const struct starts *s, const struct world *w,
+                                               const struct hist_record *r);
 /* May the server have cut what process `pid` (0 unknown) was serving at t_ns, since its drain,
  * asked for at start_ns, had lasted as long as the server was told that it may? */
 bool drain_bound_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns);

@@ -23,6 +23,7 @@ struct world_process {
     uint64_t stopped_ns;  /* SIGSTOP seen (director.signal or state T); 0 running */
     int16_t slot;         /* -1 unknown */
     uint32_t gen;         /* configuration number if any answer told, else engine generation */
+    uint32_t generation;  /* the engine's, as its master told; 0 unknown */
     bool is_master;       /* the watched root, or an engine.master */
     bool is_worker;       /* a child of a master */
 };

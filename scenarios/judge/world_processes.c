@@ -97,7 +97,7 @@ static void take_spawn(struct world *w, const struct hist_record *r)
     if (m == NULL)
         return;
     m->process.slot = r->slot;
-    m->process.gen = r->gen;
+    m->process.gen = m->process.generation = r->gen;
     if (m->process.parent == 0)
         m->process.parent = w->master_pid;
     set_worker(w, &m->process, true);

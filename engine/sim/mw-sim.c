@@ -1,7 +1,10 @@
 /* mw-sim: searches schedules of the simulated server for one that breaks a guarantee.
  *
  *   mw-sim swarm --seeds A..B [--json] [--twice] [--sabotage POINT] [--plan RULES] [--keep-going]
- *   mw-sim replay SEED [--history FILE] [--trace FILE] [--sabotage POINT] [--plan RULES]
+ *   mw-sim replay SEED [--history FILE] [--write-trace FILE] [--sabotage POINT] [--plan RULES]
+ *   mw-sim replay --trace FILE            a trace of a real master, through the supervisor
+ *   mw-sim shrink SEED [--only GUARANTEE] [--sabotage POINT] [--plan RULES]
+ *   mw-sim exhaustive [--workers N] [--depth N] [--states N]
  *
  * Exit: 0 all guarantees held, 1 a guarantee is violated, 3 a mistake of the user's or of ours, 4
  * no progress, 5 a broken invariant, crash: SIGABRT's own. */
@@ -14,7 +17,10 @@
 #include <unistd.h>
 
 #include "engine/core/sup.h"
+#include "engine/sim/sim_exhaustive.h"
 #include "engine/sim/sim_run.h"
+#include "engine/sim/sim_shrink.h"
+#include "engine/sim/sim_trace.h"
 #include "faultinject/plan.h"
 
 enum { EXIT_HOLDS, EXIT_VIOLATED, EXIT_MISTAKE = 3, EXIT_NO_PROGRESS, EXIT_BROKEN, EXIT_CRASH };
@@ -22,7 +28,8 @@ typedef unsigned long long ull;
 
 struct options {
     uint64_t first, last;
-    const char *command, *history, *trace;
+    uint64_t workers, depth, states;
+    const char *command, *history, *write_trace, *trace;
     char plan[2048];
     bool json, twice, keep_going, coverage;
     enum guarantee only; /* GUARANTEE_COUNT: any */
@@ -30,6 +37,9 @@ struct options {
 
 static int swarm(const struct options *o);
 static int replay(const struct options *o);
+static int replay_trace(const struct options *o);
+static int shrink(const struct options *o);
+static int exhaustive(const struct options *o);
 static bool parse(struct options *o, int argc, char **argv);
 
 /* What a crash must still be able to say. */
@@ -44,13 +54,19 @@ static void on_abort(int number)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.only = GUARANTEE_COUNT};
+    struct options o = {.only = GUARANTEE_COUNT, .workers = 2, .depth = 8, .states = 300000};
     struct sigaction action = {.sa_handler = on_abort};
     sigaction(SIGABRT, &action, NULL);
     sigaction(SIGSEGV, &action, NULL);
     if (!parse(&o, argc, argv))
         return EXIT_MISTAKE;
-    return strcmp(o.command, "swarm") == 0 ? swarm(&o) : replay(&o);
+    if (strcmp(o.command, "swarm") == 0)
+        return swarm(&o);
+    if (strcmp(o.command, "shrink") == 0)
+        return shrink(&o);
+    if (strcmp(o.command, "exhaustive") == 0)
+        return exhaustive(&o);
+    return o.trace != NULL ? replay_trace(&o) : replay(&o);
 }
 
 /* ---- what is printed --------------------------------------------------------------------------
@@ -136,8 +152,8 @@ static int replay(const struct options *o)
     struct sim_result r;
     struct sim_outputs outputs = {.history_path = o->history, .status = stdout};
 
-    if (o->trace != NULL && (outputs.trace = fopen(o->trace, "w")) == NULL) {
-        fprintf(stderr, "mw-sim: %s cannot be written: %s\n", o->trace, strerror(errno));
+    if (o->write_trace != NULL && (outputs.trace = fopen(o->write_trace, "w")) == NULL) {
+        fprintf(stderr, "mw-sim: %s cannot be written: %s\n", o->write_trace, strerror(errno));
         return EXIT_MISTAKE;
     }
     draw(o, o->first, &plan);
@@ -157,6 +173,50 @@ static int replay(const struct options *o)
     print_failure(o, s, &r, o->first);
     sim_free(s);
     return r.error != 0 ? EXIT_MISTAKE : exit_code(&r);
+}
+
+static int replay_trace(const struct options *o)
+{
+    struct sim_trace_result r;
+    bool same = sim_trace_replay(o->trace, &r);
+    if (same)
+        printf("%llu steps of %s were decided the same\n", (ull)r.steps, o->trace);
+    else if (r.line > 0)
+        printf("%s:%llu: %s\n", o->trace, (ull)r.line, r.what);
+    else
+        fprintf(stderr, "mw-sim: %s: %s\n", o->trace, r.what);
+    printf("repeat: mw-sim replay --trace %s\n", o->trace);
+    return same ? EXIT_HOLDS : r.line > 0 ? EXIT_BROKEN : EXIT_MISTAKE;
+}
+
+/* ---- shrink -----------------------------------------------------------------------------------
+ */
+
+static int shrink(const struct options *o)
+{
+    struct sim *s = sim_new();
+    static struct sim_plan plan;
+    struct sim_shrunk shrunk;
+    struct sim_outputs outputs = {.status = stdout};
+    struct sim_result r;
+
+    draw(o, o->first, &plan);
+    expect_crash(o, o->first);
+    if (!sim_shrink(s, &plan, o->only, &shrunk)) {
+        printf("seed %llu does not fail\n", (ull)o->first);
+        sim_free(s);
+        return EXIT_HOLDS;
+    }
+    sim_plan_print(&plan);
+    fflush(stdout);
+    sim_run(s, &plan, &outputs, &r);
+    printf("%zu of %zu acts are needed for %s, %llu of 16 of the delays; %u runs\n",
+           shrunk.acts_after, shrunk.acts_before,
+           shrunk.guarantee == GUARANTEE_COUNT ? "it" : guarantee_name(shrunk.guarantee),
+           (ull)plan.delays_scale, shrunk.runs);
+    print_failure(o, s, &r, o->first);
+    sim_free(s);
+    return exit_code(&r);
 }
 
 /* ---- swarm ------------------------------------------------------------------------------------
@@ -274,6 +334,38 @@ static int swarm(const struct options *o)
     return t.differ > 0 ? EXIT_BROKEN : t.worst;
 }
 
+/* ---- exhaustive -------------------------------------------------------------------------------
+ */
+
+static int exhaustive(const struct options *o)
+{
+    uint64_t *coverage = calloc(sup_cell_count(), sizeof(*coverage));
+    struct sim_search search = {.workers = (uint32_t)o->workers,
+                                .depth = (uint32_t)o->depth,
+                                .states_max = o->states,
+                                .coverage = coverage};
+    snprintf(crash_text, sizeof(crash_text),
+             "crash: the core aborted\nrepeat: mw-sim exhaustive --workers %llu --depth %llu\n",
+             (ull)o->workers, (ull)o->depth);
+    if (coverage == NULL)
+        abort();
+    sim_search(&search);
+    print_coverage(coverage);
+    free(coverage);
+    printf("%llu states, %llu steps, %llu led to a state that was known; depth %u of %llu%s\n",
+           (ull)search.states, (ull)search.steps, (ull)search.repeated, search.deepest,
+           (ull)o->depth, search.complete ? "" : "; not all states were gone into");
+    if (search.broken != NULL) {
+        printf("broken: %s, after", search.broken);
+        for (size_t i = 0; i < search.path_count; i++)
+            printf(" %s;", search.path[i]);
+        putchar('\n');
+    }
+    printf("repeat: mw-sim exhaustive --workers %llu --depth %llu --states %llu\n", (ull)o->workers,
+           (ull)o->depth, (ull)o->states);
+    return search.broken != NULL ? EXIT_BROKEN : EXIT_HOLDS;
+}
+
 /* ---- the command line -------------------------------------------------------------------------
  */
 
@@ -283,8 +375,11 @@ static bool complain(const char *what, const char *word)
             "mw-sim: %s '%s'\n"
             "usage: mw-sim swarm --seeds A..B [--json] [--twice] [--keep-going] [--coverage]\n"
             "                    [--sabotage POINT] [--plan RULES] [--only GUARANTEE]\n"
-            "       mw-sim replay SEED [--history FILE] [--trace FILE] [--sabotage POINT]\n"
-            "                    [--plan RULES]\n",
+            "       mw-sim replay SEED [--history FILE] [--write-trace FILE]\n"
+            "                    [--sabotage POINT] [--plan RULES]\n"
+            "       mw-sim replay --trace FILE\n"
+            "       mw-sim shrink SEED [--only GUARANTEE] [--sabotage POINT] [--plan RULES]\n"
+            "       mw-sim exhaustive [--workers 1..3] [--depth 1..31] [--states N]\n",
             what, word);
     return false;
 }
@@ -315,6 +410,14 @@ static bool parse_seeds(struct options *o, const char *text)
     if (strncmp(end, "..", 2) == 0)
         o->last = strtoull(end + 2, &end, 10);
     return *end == '\0' && o->last >= o->first;
+}
+
+static bool parse_number(uint64_t *number, const char *text, uint64_t most)
+{
+    char *end;
+    *number = strtoull(text, &end, 10);
+    return (end != text && *end == '\0' && *number >= 1 && *number <= most) ||
+           complain("not a number that can be taken here:", text);
 }
 
 static bool parse_guarantee(struct options *o, const char *name)
@@ -358,29 +461,44 @@ static bool parse_option(struct options *o, const char *word, const char *value)
         o->history = value;
     else if (strcmp(word, "--trace") == 0)
         o->trace = value;
+    else if (strcmp(word, "--write-trace") == 0)
+        o->write_trace = value;
+    else if (strcmp(word, "--workers") == 0)
+        return parse_number(&o->workers, value, 3);
+    else if (strcmp(word, "--depth") == 0)
+        return parse_number(&o->depth, value, SIM_PATH_MAX - 1);
+    else if (strcmp(word, "--states") == 0)
+        return parse_number(&o->states, value, 1u << 26);
     else
         return complain("an option that does not exist:", word);
     return true;
 }
 
+/* What each command needs beside its options. */
+static bool is_complete(const struct options *o)
+{
+    bool needs_seeds = strcmp(o->command, "exhaustive") != 0 && o->trace == NULL;
+    if (needs_seeds && o->last == 0)
+        return complain("seeds from 1 on are needed for", o->command);
+    if (strcmp(o->command, "swarm") != 0 && o->first != o->last)
+        return complain("one seed is needed for", o->command);
+    return true;
+}
+
 static bool parse(struct options *o, int argc, char **argv)
 {
-    bool known = argc >= 2 && (strcmp(argv[1], "swarm") == 0 || strcmp(argv[1], "replay") == 0);
-    if (!known)
+    static const char *const commands[] = {"swarm", "replay", "shrink", "exhaustive"};
+    for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(argv[1], commands[i]) == 0)
+            o->command = commands[i];
+    if (o->command == NULL)
         return complain("a command is expected, not", argc >= 2 ? argv[1] : "nothing");
-    o->command = argv[1];
-    int i = 2;
-    if (strcmp(o->command, "replay") == 0) {
-        if (argc < 3 || !parse_seeds(o, argv[2]) || o->first != o->last)
-            return complain("replay needs one seed, not", argc >= 3 ? argv[2] : "nothing");
-        i = 3;
-    }
-    for (; i < argc; i++) {
-        if (parse_flag(o, argv[i]))
+    for (int i = 2; i < argc; i++) {
+        if (parse_flag(o, argv[i]) || (argv[i][0] != '-' && parse_seeds(o, argv[i])))
             continue;
         if (!parse_option(o, argv[i], i + 1 < argc ? argv[i + 1] : NULL))
             return false;
         i++;
     }
-    return o->last != 0 || complain("seeds are needed:", "--seeds A..B");
+    return is_complete(o);
 }

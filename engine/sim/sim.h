@@ -109,7 +109,7 @@ struct sim_clients {
     struct sim_client at[SIM_CLIENTS_MAX];
     uint32_t used, free, number, open[SIM_POPULATIONS];
     uint64_t req, requests, failed;
-    bool stopped;
+    bool stopped, paused; /* for good; while it is quiet */
     struct sim_random random[SIM_POPULATIONS];
 };
 
@@ -173,7 +173,7 @@ enum sim_outside {
     SIM_OUT_ASK,
     SIM_OUT_PHASE,
     SIM_OUT_CONT,
-    SIM_OUT_FAST,
+    SIM_OUT_BOOT,
     SIM_OUT_OTHER
 };
 
@@ -221,6 +221,8 @@ void sim_worker_happen(struct sim *s, struct sim_worker *w, enum adm_event_kind 
                        uint64_t value);
 void sim_worker_record(struct sim *s, const struct sim_worker *w, enum hist_kind kind,
                        const struct hist_record *fields);
+/* Its limits are looked at with the next beat. */
+void sim_worker_heartbeat(struct sim *s, struct sim_worker *w);
 uint64_t sim_worker_beat(const struct sim *s, unsigned process);
 
 /* sim_connection.c */
@@ -237,6 +239,7 @@ void sim_connections_resume(struct sim *s, struct sim_worker *w);
 void sim_clients_start(struct sim *s);
 void sim_clients_stop(struct sim *s);
 void sim_client_arrival(struct sim *s, unsigned population);
+void sim_client_request(struct sim *s, unsigned population);
 void sim_client_event(struct sim *s, uint32_t client, enum kernel_client_event event,
                       const struct kernel_segment *segment);
 void sim_client_timer(struct sim *s, uint32_t client);
@@ -256,6 +259,7 @@ void sim_director_param(struct sim *s, enum hist_param param, uint64_t value);
 
 /* sim_acts.c */
 void sim_act_perform(struct sim *s, uint32_t index);
+void sim_act_limit_fds(struct sim *s, uint32_t limit);
 void sim_act_storm(struct sim *s, uint32_t packed);
 void sim_signal(struct sim *s, uint32_t pid, int number, enum hist_target target);
 

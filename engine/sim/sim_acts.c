@@ -189,16 +189,15 @@ static void slow(struct sim *s, uint32_t which, uint32_t ms)
         s->kernel.processes[process].jitter_ns = ms * SIM_MS;
 }
 
-static void limit_fds(struct sim *s, uint32_t limit)
+/* Workers find out with their next heartbeat. */
+void sim_act_limit_fds(struct sim *s, uint32_t limit)
 {
     for (size_t i = 0; i < SIM_ROWS; i++) {
         const struct sim_row *row = &s->master.rows[i];
         if (row->pid == 0 || !kernel_alive(&s->kernel, row->process))
             continue;
         s->kernel.processes[row->process].fd_limit = limit;
-        struct sim_worker *w = &s->workers[row->process];
-        if (w->started && w->stage == SIM_SERVES)
-            sim_worker_happen(s, w, ADM_EV_FD_LIMIT, limit);
+        sim_worker_heartbeat(s, &s->workers[row->process]);
     }
 }
 
@@ -242,7 +241,11 @@ void sim_act_perform(struct sim *s, uint32_t index)
         slow(s, act->a, act->b);
         break;
     case SIM_ACT_FD_LIMIT:
-        limit_fds(s, act->a);
+        sim_act_limit_fds(s, act->a);
+        break;
+    case SIM_ACT_BURST:
+        for (uint32_t i = 0; i < act->a; i++)
+            sim_client_request(s, SIM_FRESH);
         break;
     case SIM_ACT_UPGRADE:
         s->director.upgrade = act->a;

@@ -212,7 +212,7 @@ static struct sim_client *find_idle(struct sim *s, unsigned population)
 
 /* A pool of which all connections are at work takes nothing more on: what they wait for shows in
  * the requests under way. */
-static void make_request(struct sim *s, unsigned population)
+void sim_client_request(struct sim *s, unsigned population)
 {
     bool pooled = population == SIM_POOLED || population == SIM_POST;
     struct sim_client *c = pooled ? find_idle(s, population) : NULL;
@@ -239,7 +239,8 @@ void sim_client_arrival(struct sim *s, unsigned population)
             connect_client(s, SIM_HELD);
         return;
     }
-    make_request(s, population);
+    if (!s->clients.paused)
+        sim_client_request(s, population);
     uint64_t mean_ns = SIM_SECOND / rate_of(&s->plan, population);
     uint64_t next_ns = mean_ns / 2 + sim_random_below(&s->clients.random[population], mean_ns);
     kernel_outside(&s->kernel, s->kernel.now_ns + next_ns, SIM_OUT_ARRIVAL, population);

@@ -4,6 +4,7 @@
 #include "engine/sim/sim.h"
 
 static const uint64_t sample_ns = 100 * SIM_MS;
+enum { FD_LIMIT_USUAL = 256 };
 static const uint64_t boot_bound_ns = 120 * SIM_SECOND;
 
 static void put(struct sim *s, enum hist_kind kind, uint32_t gen, uint64_t a, uint64_t b,
@@ -82,7 +83,7 @@ void sim_director_start(struct sim *s)
     if (s->plan.user_plan != NULL)
         sim_fault_arm(s, s->plan.user_plan);
     put(s, HIST_DIRECTOR_CONFIG, 1, 1, s->plan.workers, 0);
-    kernel_outside(&s->kernel, s->kernel.now_ns + boot_bound_ns, SIM_OUT_FAST, 0);
+    kernel_outside(&s->kernel, s->kernel.now_ns + boot_bound_ns, SIM_OUT_BOOT, 0);
     sim_master_start(s);
     put(s, HIST_WATCH_ROOT, 0, 1, 0, 0);
 }
@@ -108,7 +109,8 @@ static void begin_acts(struct sim *s)
     phase_after(s, s->plan.act_ns);
 }
 
-/* Nothing disturbs the tree any more: rules of the plan are gone, who was stopped goes on. */
+/* Nothing disturbs the tree any more: rules are disarmed, limits lifted, the master goes on if it
+ * was stopped. Workers that were stopped stay so: to replace them is the master's business. */
 static void calm(struct sim *s)
 {
     for (unsigned i = 0; i < FAULT_RULES_MAX; i++) {
@@ -117,13 +119,13 @@ static void calm(struct sim *s)
             status.rule.kind != FAULT_SABOTAGE)
             sim_fault_disarm(s, i);
     }
-    for (unsigned i = 1; i < s->kernel.processes_used; i++)
-        if (s->kernel.processes[i].state == KERNEL_STOPPED)
-            sim_signal(s, s->kernel.processes[i].pid, SIGCONT,
-                       i == s->master.process ? HIST_TO_MASTER : HIST_TO_WORKER);
+    if (s->kernel.processes[s->master.process].state == KERNEL_STOPPED)
+        sim_signal(s, s->master.pid, SIGCONT, HIST_TO_MASTER);
     for (unsigned i = 1; i < s->kernel.processes_used; i++)
         if (kernel_alive(&s->kernel, i))
             s->kernel.processes[i].jitter_ns = s->plan.jitter_ns;
+    if (s->plan.theme == SIM_THEME_FD_LIMIT)
+        sim_act_limit_fds(s, FD_LIMIT_USUAL);
     if (s->plan.theme == SIM_THEME_CONNECTIONS || s->plan.theme == SIM_THEME_FD_LIMIT)
         sim_clients_close_held(s);
 }
@@ -149,6 +151,15 @@ static void next_phase(struct sim *s, enum hist_phase phase)
         begin_acts(s);
         break;
     case HIST_PHASE_ACT:
+        if (s->plan.quiet_ns > 0) {
+            enter(s, HIST_PHASE_QUIET);
+            s->clients.paused = true;
+            phase_after(s, s->plan.quiet_ns);
+            break;
+        }
+        __attribute__((fallthrough));
+    case HIST_PHASE_QUIET:
+        s->clients.paused = false;
         enter(s, HIST_PHASE_RECOVER);
         calm(s);
         phase_after(s, s->plan.converge_ns + 2 * SIM_SECOND);
@@ -301,7 +312,7 @@ void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a)
         if (s->director.phase == HIST_PHASE_ACT)
             sim_signal(s, a, SIGCONT, HIST_TO_MASTER);
         break;
-    case SIM_OUT_FAST:
+    case SIM_OUT_BOOT:
         if (!s->director.ready && s->broken == NULL)
             s->broken = "progress: the server has never become ready";
         break;

@@ -4,7 +4,7 @@
 
 #include "engine/sim/sim.h"
 
-enum { TAG_ROW = 16, CHANNEL_DRAIN = 1, CHANNEL_STOP = 2 };
+enum { TAG_ROW = 16, CHANNEL_DRAIN = 1, CHANNEL_STOP = 2, FD_LIMIT = 256 };
 
 static void spawn(struct sim *s, const struct sup_effect *effect);
 static void send_signal(struct sim *s, const struct sup_effect *effect);
@@ -165,7 +165,7 @@ static int fork_worker(struct sim *s, struct sim_row *row)
     kernel_close(k, (unsigned)child, fds[0]);
     uint32_t config = row->generation == m->sup.trying ? m->config_tried : m->config;
     sim_worker_start(s, (unsigned)child, row, config, fds[1]);
-    k->processes[child].fd_limit = s->plan.fd_limit;
+    k->processes[child].fd_limit = FD_LIMIT;
     kernel_watch(k, m->process, fds[0], (uint16_t)(TAG_ROW + (row - m->rows)));
     return 0;
 }

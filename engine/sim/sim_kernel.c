@@ -34,6 +34,7 @@ void kernel_init(struct kernel *k, const struct kernel_hooks *hooks, void *owner
     k->pid_max = 32768;
     k->processes_used = 1;
     k->files_used = k->file_free = 0;
+    k->turn_of = KERNEL_INIT;
     k->owner = owner;
     k->hooks = *hooks;
     k->processes[KERNEL_INIT].pid = 1;
@@ -102,6 +103,7 @@ bool kernel_alive(const struct kernel *k, unsigned process)
 void kernel_wake(struct kernel *k, unsigned process)
 {
     struct kernel_process *p = &k->processes[process];
+    p->restless = p->restless || k->turn_of == process;
     if (p->turn_due || p->state != KERNEL_RUNS || p->stalled || process == KERNEL_INIT)
         return;
     uint64_t from_ns = p->busy_until_ns > k->now_ns ? p->busy_until_ns : k->now_ns;
@@ -126,7 +128,10 @@ static void turn(struct kernel *k, unsigned process)
         kernel_wake(k, process);
         return;
     }
-    p->cpu_ns += 5000;
+    p->cpu_ns += p->restless ? k->now_ns - p->turn_ns : 5000;
+    p->turn_ns = k->now_ns;
+    p->restless = false;
+    k->turn_of = process;
     while ((deliverable = p->pending & ~p->blocked) != 0) {
         int number = __builtin_ctz(deliverable);
         p->pending &= ~KERNEL_BIT(number);
@@ -137,9 +142,13 @@ static void turn(struct kernel *k, unsigned process)
         else if (!((HARMLESS | p->ignored) & KERNEL_BIT(number)))
             kernel_exit(k, process, number);
         if (p->epoch != epoch || p->state != KERNEL_RUNS || p->stalled)
-            return;
+            break;
     }
-    k->hooks.run(k, process);
+    if (p->epoch == epoch && p->state == KERNEL_RUNS && !p->stalled)
+        k->hooks.run(k, process);
+    if (p->epoch == epoch && p->inbox_count > 0)
+        kernel_wake(k, process);
+    k->turn_of = KERNEL_INIT;
 }
 
 void kernel_note(struct kernel *k, unsigned process, enum kernel_item item, uint16_t tag)
@@ -448,4 +457,28 @@ void kernel_mask(struct kernel *k, unsigned process, uint32_t blocked)
     p->blocked = blocked;
     if (p->pending & ~blocked)
         kernel_wake(k, process);
+}
+
+/* ---- looking things up ------------------------------------------------------------------------
+ */
+
+struct kernel_file *kernel_file(struct kernel *k, unsigned process, int fd)
+{
+    const struct kernel_process *p = &k->processes[process];
+    if (fd < 0 || fd >= KERNEL_FDS_MAX || p->fds[fd] == 0)
+        return NULL;
+    return &k->files[p->fds[fd] - 1];
+}
+
+const struct kernel_listener *kernel_listener(const struct kernel *k, uint16_t port)
+{
+    for (unsigned i = 0; i < KERNEL_LISTENERS_MAX; i++)
+        if (k->listeners[i].file != 0 && k->listeners[i].port == port)
+            return &k->listeners[i];
+    return NULL;
+}
+
+void kernel_close_on_exec(struct kernel *k, unsigned process, int fd)
+{
+    k->processes[process].close_on_exec[fd / 32] |= KERNEL_BIT(fd % 32);
 }

@@ -49,13 +49,14 @@ struct kernel_process {
     uint16_t parent; /* index */
     uint8_t state;   /* enum kernel_state */
     bool subreaper;
-    bool turn_due;                               /* its turn is in the heap */
-    bool stalled;                                /* hangs in a call; only what kills helps */
-    bool spinning;                               /* burns CPU all the time */
-    int status;                                  /* ZOMBIE: as wait(2) */
+    bool turn_due; /* its turn is in the heap */
+    bool stalled;  /* hangs in a call; only what kills helps */
+    bool restless; /* it had more to do as its turn ended: it did not sleep until the next */
+    bool spinning; /* burns CPU all the time */
+    int status;    /* ZOMBIE: as wait(2) */
     uint32_t pending, blocked, ignored, handled; /* sets of KERNEL_BIT(signal) */
     uint64_t born_ns, ended_ns, stuck_ns;        /* stuck: stopped or stalled since; 0 not */
-    uint64_t busy_until_ns, cpu_ns, spin_since_ns;
+    uint64_t busy_until_ns, cpu_ns, spin_since_ns, turn_ns;
     uint64_t delay_ns, jitter_ns; /* from having something to do to its turn */
     struct sim_random random;
     uint32_t fd_limit, fd_count, fd_lowest; /* lowest: none below is free */
@@ -158,6 +159,7 @@ struct kernel_hooks {
 struct kernel {
     uint64_t now_ns, events;
     uint64_t latency_ns; /* one way, between clients and us */
+    unsigned turn_of;    /* whose turn it is; KERNEL_INIT nobody's */
     uint32_t pid_last, pid_max;
     uint32_t processes_used, files_used; /* higher ones were never used */
     uint16_t file_free;                  /* a list through peer; index + 1 */

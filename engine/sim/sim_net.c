@@ -95,14 +95,6 @@ static bool has_room(const struct kernel_process *p)
     return false;
 }
 
-struct kernel_file *kernel_file(struct kernel *k, unsigned process, int fd)
-{
-    const struct kernel_process *p = &k->processes[process];
-    if (fd < 0 || fd >= KERNEL_FDS_MAX || p->fds[fd] == 0)
-        return NULL;
-    return &k->files[p->fds[fd] - 1];
-}
-
 static unsigned file_of(const struct kernel *k, unsigned process, int fd)
 {
     if (fd < 0 || fd >= KERNEL_FDS_MAX || k->processes[process].fds[fd] == 0)
@@ -132,11 +124,6 @@ int kernel_close(struct kernel *k, unsigned process, int fd)
 void kernel_close_reset(struct kernel *k, unsigned process, int fd)
 {
     close_with(k, process, fd, true);
-}
-
-void kernel_close_on_exec(struct kernel *k, unsigned process, int fd)
-{
-    k->processes[process].close_on_exec[fd / 32] |= KERNEL_BIT(fd % 32);
 }
 
 int kernel_open(struct kernel *k, unsigned process)
@@ -280,14 +267,6 @@ int kernel_listen(struct kernel *k, unsigned process, uint16_t port, uint32_t ba
     l->dropped = 0;
     l->stopped = false;
     return new_fd(k, process, file);
-}
-
-const struct kernel_listener *kernel_listener(const struct kernel *k, uint16_t port)
-{
-    for (unsigned i = 0; i < KERNEL_LISTENERS_MAX; i++)
-        if (k->listeners[i].file != 0 && k->listeners[i].port == port)
-            return &k->listeners[i];
-    return NULL;
 }
 
 /* Those who wait get resets. */

@@ -252,11 +252,18 @@ static void thin_out(struct sim_plan *p)
 static void draw_themed(struct sim_plan *p, struct sim_random *r)
 {
     switch (p->theme) {
-    case SIM_THEME_FD_LIMIT:
-        p->fd_limit = (uint32_t)sim_random_between(r, 20, 40);
+    case SIM_THEME_FD_LIMIT: /* lowered below what is in use, so that accept fails */
+        p->act_ns = 3 * SECOND;
+        p->fd_limit = (uint32_t)sim_random_between(r, 12, 24);
         p->held = p->fd_limit * (p->workers + 1);
+        p->quiet_ns = sim_random_chance(r, 1, 2) ? SECOND : 0;
         p->post_rate = 0; /* relief may close an idle connection as a POST comes in */
-        add(p, any_time(p, r), SIM_ACT_ARM, SIM_RULE_ACCEPT_EMFILE, 2000);
+        add(p, sim_random_below(r, SECOND), SIM_ACT_FD_LIMIT, p->fd_limit, 0);
+        if (p->quiet_ns > 0) { /* somebody waits while no descriptor can be had */
+            p->held = 0;
+            add(p, p->act_ns - 20 * MS, SIM_ACT_ARM, SIM_RULE_ACCEPT_NEVER, 60000);
+            add(p, p->act_ns - 10 * MS, SIM_ACT_BURST, 3, 0);
+        }
         break;
     case SIM_THEME_CONNECTIONS:
         p->connections = (uint32_t)sim_random_between(r, 8, 24);
@@ -264,14 +271,17 @@ static void draw_themed(struct sim_plan *p, struct sim_random *r)
         p->post_rate = 0;
         break;
     case SIM_THEME_SLOW_ACCEPT:
-        p->workers = p->workers < 2 ? 2 : p->workers;
-        p->fresh_rate = 20;
+        p->workers = 4;
+        p->fresh_rate = 5;
+        p->multi_accept = false;
         p->pooled_rate = p->post_rate = p->long_rate = p->held = 0;
         add(p, 50 * MS, SIM_ACT_SIGNAL_WORKER, SIGSTOP, 0);
         add(p, 60 * MS, SIM_ACT_ARM, SIM_RULE_DELAY_ACCEPT, 4000);
+        add(p, 400 * MS, SIM_ACT_BURST, 30, 0);
         break;
     case SIM_THEME_QUIET:
-        p->fresh_rate = 1;
+        p->fresh_rate = 10;
+        p->quiet_ns = SECOND;
         p->pooled_rate = p->post_rate = p->long_rate = p->held = 0;
         break;
     default:

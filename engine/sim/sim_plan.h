@@ -20,7 +20,9 @@ enum { SIM_ACTS_MAX = 256, SIM_RULE_TEXT_MAX = 96 };
     A(ASK, "ask", "USR1, and its effect is waited for")                                            \
     A(ARM, "arm", "a fault rule; a: number of its text, b: for how many ms")                       \
     A(SLOW, "slow", "a worker's turns come late; a: which, b: ms")                                 \
-    A(FD_LIMIT, "fd-limit", "of all workers; a: descriptors")                                      \
+    A(FD_LIMIT, "fd-limit",                                                                        \
+      "of all workers; a: descriptors, seen by them at their next heartbeat")                      \
+    A(BURST, "burst", "new connections at the same moment; a: how many")                           \
     A(UPGRADE, "upgrade", "USR2; a: 0 the new binary becomes ready, 1 it ends, 2 it stalls")
 enum sim_act_kind {
 #define A(symbol, word, meaning) SIM_ACT_##symbol,
@@ -46,13 +48,14 @@ struct sim_act {
     R(STALL_BOOT, "worker.boot stall chance=1/3")                                                  \
     R(STALL_LOOP, "worker.loop stall chance=1/2000")                                               \
     R(DELAY_BOOT, "worker.boot delay=300ms")                                                       \
-    R(DELAY_ACCEPT, "net.accept delay=30ms chance=1/3")                                            \
+    R(DELAY_ACCEPT, "net.accept delay=20ms")                                                       \
     R(FORK_EAGAIN, "proc.fork errno=EAGAIN chance=1/2 role=master")                                \
     R(PAIR_EMFILE, "net.socketpair errno=EMFILE chance=1/2 role=master")                           \
     R(WAIT_EINTR, "proc.waitpid errno=EINTR chance=1/2 role=master")                               \
     R(KILL_EPERM, "proc.kill errno=EPERM chance=1/2 role=master")                                  \
     R(SEND_EAGAIN, "net.sendmsg errno=EAGAIN chance=1/2 role=worker")                              \
     R(ACCEPT_EMFILE, "net.accept errno=EMFILE chance=1/10")                                        \
+    R(ACCEPT_NEVER, "net.accept errno=EMFILE")                                                     \
     R(RECV_RESET, "net.recv errno=ECONNRESET chance=1/100")                                        \
     R(SEND_EPIPE, "net.send errno=EPIPE chance=1/100")
 enum sim_rule {
@@ -90,7 +93,7 @@ struct sim_plan {
     uint64_t latency_ns, delay_ns, jitter_ns; /* of the network and of processes' turns */
     uint32_t fresh_rate, pooled_rate, post_rate, long_rate; /* requests per second */
     uint32_t pool, held;
-    uint64_t baseline_ns, act_ns, converge_ns;
+    uint64_t baseline_ns, act_ns, quiet_ns, converge_ns; /* quiet: without requests, 0 not */
     const char *user_plan; /* fault rules of the user's, armed for the whole run; NULL none */
     uint64_t delays_scale; /* of 16: how much of the drawn jitter is kept (shrinking) */
     size_t act_count;

@@ -141,7 +141,7 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->clients.used = s->clients.free = s->clients.number = 0;
     memset(s->clients.open, 0, sizeof(s->clients.open));
     s->clients.req = s->clients.requests = s->clients.failed = 0;
-    s->clients.stopped = false;
+    s->clients.stopped = s->clients.paused = false;
     memset(&s->director, 0, sizeof(s->director));
 }
 

@@ -4,7 +4,7 @@
 
 #include "engine/sim/sim.h"
 
-enum { TAG_LISTENER = 1, TAG_CHANNEL, TAG_ADMISSION, TAG_RETRY };
+enum { TAG_LISTENER = 1, TAG_CHANNEL, TAG_ADMISSION, TAG_RETRY, TAG_HEARTBEAT };
 
 static const uint64_t orphan_drain_ns = 5 * SIM_SECOND;
 static const uint64_t drain_idle_ns = 2 * SIM_SECOND;
@@ -178,6 +178,8 @@ static void timer_came(struct sim *s, struct sim_worker *w, uint16_t tag)
 {
     if (tag == TAG_RETRY && !w->said_ready) {
         say_ready(s, w);
+    } else if (tag == TAG_HEARTBEAT) {
+        sim_worker_happen(s, w, ADM_EV_FD_LIMIT, s->kernel.processes[w->process].fd_limit);
     } else if (tag == TAG_ADMISSION && w->adm_timer_ns <= s->kernel.now_ns) {
         w->adm_timer_ns = 0;
         sim_worker_happen(s, w, ADM_EV_TIMER, 0);
@@ -190,7 +192,10 @@ static void serve(struct sim *s, struct sim_worker *w)
     if (!w->started)
         begin_to_serve(s, w);
     sim_connections_resume(s, w);
-    while (w->stage == SIM_SERVES && kernel_inbox(&s->kernel, w->process, &note)) {
+    /* What comes meanwhile is the next turn's: a loop that always finds something to do is no turn.
+     */
+    uint32_t turns = s->kernel.processes[w->process].inbox_count;
+    while (turns-- > 0 && w->stage == SIM_SERVES && kernel_inbox(&s->kernel, w->process, &note)) {
         if (note.tag >= SIM_TAG_CONNECTION)
             sim_connection_noted(s, w, &note);
         else if (note.item == KERNEL_TIMER)
@@ -212,6 +217,12 @@ void sim_worker_signalled(struct sim *s, unsigned process, int number)
         sim_worker_record(s, w, HIST_ENGINE_REOPEN, &(struct hist_record){.a = 0});
     else
         sim_worker_happen(s, w, number == SIGQUIT ? ADM_EV_DRAIN : ADM_EV_STOP, 0);
+}
+
+void sim_worker_heartbeat(struct sim *s, struct sim_worker *w)
+{
+    if (w->started)
+        kernel_timer(&s->kernel, w->process, s->kernel.now_ns + SIM_HEARTBEAT_NS, TAG_HEARTBEAT);
 }
 
 /* The heartbeat that the master reads: it counts as long as the worker's loop turns. */

@@ -113,7 +113,8 @@ struct hist {
 };
 
 /* Reads one file, or every *.mwh of a folder, and merges. Returns 0 or a negative errno; a file
- * that is not a history gives -EINVAL and its name and fault in `why`. */
+ * that is not a history gives -EINVAL and its name and fault in `why`. One that ends inside a
+ * record was cut short: what is whole of it is read, and `why`, empty else, says so. */
 int hist_read(struct hist *h, const char *path, char *why, size_t why_size);
 void hist_free(struct hist *h);
 /* Writes them as one file, which must not exist. Returns 0 or a negative errno. */

@@ -250,6 +250,8 @@ static void odd_files_are_refused_with_a_reason(void **state)
     assert_int_equal(hist_read(&h, folder, why, sizeof(why)), -ENOENT);
     assert_non_null(strstr(why, "no *.mwh"));
     assert_int_equal(hist_read(&h, in_folder("none"), why, sizeof(why)), -ENOENT);
+    assert_int_equal(hist_read(&h, "/dev/null", why, sizeof(why)), -EINVAL);
+    assert_non_null(strstr(why, "/dev/null: it is no regular file"));
     write_file(in_folder("x.mwh"), "short", 5);
     assert_int_equal(hist_read(&h, folder, why, sizeof(why)), -EINVAL);
     assert_non_null(strstr(why, "x.mwh: it is shorter"));
@@ -281,9 +283,15 @@ static void a_torn_tail_is_left_out(void **state)
     struct hist h = read_all(folder);
     assert_int_equal(h.count, 1);
     hist_free(&h);
+    char why[256];
     write_file(in_folder("torn.mwh"), &file, sizeof(file.header) + 64 + 30);
-    h = read_all(folder);
+    assert_int_equal(hist_read(&h, folder, why, sizeof(why)), 0);
+    assert_non_null(strstr(why, "torn.mwh: it ends inside a record"));
     assert_int_equal(h.count, 1);
+    hist_free(&h);
+    write_file(in_folder("torn.mwh"), &file, sizeof(file.header) + 64);
+    assert_int_equal(hist_read(&h, folder, why, sizeof(why)), 0);
+    assert_string_equal(why, "");
     hist_free(&h);
 }
 

@@ -210,14 +210,16 @@ static int pile_take_file(struct pile *pile, const char *path, char *why, size_t
     struct hist_header header = {0};
     struct stat st;
     int err = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is not waited for */
     if (fd < 0 || fstat(fd, &st) != 0) {
         err = -errno;
         snprintf(why, why_size, "%s: %s", path, strerror(-err));
         goto out;
     }
     const char *fault = "it is shorter than a history's header";
-    if (read_fully(fd, &header, sizeof(header)) == (ssize_t)sizeof(header))
+    if (!S_ISREG(st.st_mode))
+        fault = "it is no regular file";
+    else if (read_fully(fd, &header, sizeof(header)) == (ssize_t)sizeof(header))
         fault = hist_header_fault(&header);
     if (fault != NULL) {
         err = -EINVAL;
@@ -227,6 +229,8 @@ static int pile_take_file(struct pile *pile, const char *path, char *why, size_t
     err = take_records(pile, fd, (uint64_t)st.st_size - sizeof(header));
     if (err != 0)
         snprintf(why, why_size, "%s: %s", path, strerror(-err));
+    else if ((uint64_t)st.st_size % sizeof(struct hist_record) != 0)
+        snprintf(why, why_size, "%s: it ends inside a record: it was cut short", path);
 out:
     if (fd >= 0)
         close(fd);

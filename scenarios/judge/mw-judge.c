@@ -2,6 +2,7 @@
  *
  *   mw-judge RUN [--json] [--only ID,ID]
  *   mw-judge --list [--json] */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static bool select_one(struct options *o, const char *word, size_t len)
 
 static bool select_words(struct options *o, const char *words)
 {
-    while (*words != '\0') {
+    do {
         size_t len = strcspn(words, ",");
         if (len == 0 || !select_one(o, words, len)) {
             fprintf(stderr, "mw-judge: \"%.*s\" is no guarantee; `mw-judge --list` shows them\n",
@@ -56,7 +57,7 @@ static bool select_words(struct options *o, const char *words)
         }
         words += len;
         words += *words == ',';
-    }
+    } while (*words != '\0');
     return true;
 }
 
@@ -201,21 +202,32 @@ static int exit_code(const struct options *o, const struct judge *j)
     return codes[worst];
 }
 
+/* What is missing of a history could be the proof, or the excuse: one that was cut is not judged.
+ */
+static bool read_run(struct hist *h, const char *run)
+{
+    char why[512];
+    int err = hist_read(h, run, why, sizeof(why));
+    if (err == 0 && why[0] == '\0')
+        return true;
+    fprintf(stderr, "mw-judge: %s\n", why[0] != '\0' ? why : strerror(-err));
+    if (err == 0)
+        hist_free(h);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
     struct hist h;
-    char why[512];
     if (!parse_options(&options, argc, argv))
         return EXIT_ERROR;
     if (options.list) {
         print_list(&options);
         return EXIT_HOLDS;
     }
-    if (hist_read(&h, options.run, why, sizeof(why)) != 0) {
-        fprintf(stderr, "mw-judge: %s\n", why);
+    if (!read_run(&h, options.run))
         return EXIT_ERROR;
-    }
     struct judge *j = judge_new();
     for (size_t i = 0; i < h.count; i++)
         judge_observe(j, &h.records[i]);
@@ -227,5 +239,9 @@ int main(int argc, char **argv)
     int code = exit_code(&options, j);
     judge_free(j);
     hist_free(&h);
-    return fflush(stdout) == 0 ? code : EXIT_ERROR;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "mw-judge: the verdicts cannot be written: %s\n", strerror(errno));
+        return EXIT_ERROR;
+    }
+    return code;
 }

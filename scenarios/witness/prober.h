@@ -90,7 +90,7 @@ struct prober_queue {
 };
 
 struct prober_counts {
-    uint64_t requests; /* arrived */
+    uint64_t requests; /* begun, or ended without having begun */
     uint64_t ended, ok, failed;
     uint64_t outcomes[HIST_OUTCOME_COUNT];
 };
@@ -103,7 +103,8 @@ struct prober_population {
     int index;
     bool running;
     bool released; /* held requests are finished instead of held */
-    bool dispatch; /* something changed that may let a request begin */
+    bool dispatch; /* something changed that may let a request begin, or end what is stopped */
+    uint64_t quit_by_ns; /* what is left then is given up; UINT64_MAX: not told to quit */
     /* arrivals, by absolute time */
     uint64_t next_due_ns, step_ns, step_rest, step_divisor, step_carry;
     uint64_t next_start_ns; /* standing: no new connection before */
@@ -146,7 +147,6 @@ struct prober {
     uint64_t own_errors_since_ns; /* in a row since; 0 the last attempt went well */
     uint32_t own_pid;
     bool quitting;
-    uint64_t quit_by_ns;
     int exit_code;
     uint64_t latency_max_ns, latency_count;
     uint64_t histogram[PROBER_HISTOGRAM_BUCKETS];

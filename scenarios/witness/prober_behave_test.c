@@ -147,6 +147,9 @@ static void test_waiting_times_out(void **state)
     rig_accept(&rig, &peer);
     rig_request(&peer);
     rig_ended(&rig, 3);
+    const char *line = rig_progress(&rig);
+    assert_true(rig_number(line, "\"outstanding\":") <= 1); /* those that wait are not under way */
+    assert_true(rig_number(line, "\"requests\":") >= 3);
     end(0);
     assert_true(count_of(HIST_CLIENT_END, 0, HIST_TIMEOUT) >= 3);
     bool without = false;
@@ -158,6 +161,135 @@ static void test_waiting_times_out(void **state)
     assert_true(without);
     done();
 }
+
+/* ---- how it ends ----------------------------------------------------------------------------- */
+
+/* Says a command for the first population, and returns when it has been carried out: the second,
+ * which is held by `other`, is stopped behind it. */
+static void command_and_wait(const char *command)
+{
+    rig_say(&rig, "start h\n");
+    rig_accept(&rig, &other);
+    rig_read(&other, "Connection: close");
+    rig_say(&rig, command);
+    rig_say(&rig, "stop h\n");
+    rig_drain(&other);
+    close(other.fd);
+}
+#define HELD " held,name=h,clients=1,paused"
+
+/* Two connections become free at once, but one request only is left. */
+static void test_stopped_pool_closes(void **state)
+{
+    struct rig_peer second;
+    (void)state;
+    begin("pooled,name=p,rate=100,clients=2,timeout=60000" HELD);
+    rig_accept(&rig, &peer);
+    rig_accept(&rig, &second);
+    rig_request(&peer);
+    rig_request(&second);
+    rig_waiting(&rig, 2);
+    command_and_wait("stop p\n");
+    uint64_t waiting = rig_number(rig_progress(&rig), "\"waiting\":");
+    assert_true(waiting >= 2);
+    for (; waiting > 1; waiting--) {
+        rig_send(&peer, OK_KEEP);
+        rig_request(&peer);
+    }
+    rig_suspend(&rig);
+    rig_send(&peer, OK_KEEP);
+    rig_send(&second, OK_KEEP);
+    rig_continue(&rig);
+    struct rig_peer *last = rig_either(&peer, &second);
+    rig_request(last);
+    rig_send(last, OK_KEEP);
+    rig_drain(&peer);
+    rig_drain(&second);
+    end(0);
+    assert_int_equal(count_of(HIST_CLIENT_END, peer.conn, HIST_OK) +
+                         count_of(HIST_CLIENT_END, second.conn, HIST_OK),
+                     count_of(HIST_CLIENT_END, 0, -1) - 1); /* the held one */
+    close(second.fd);
+    done();
+}
+
+/* An answer that never ends keeps its client patient; who is told to quit is not, and does not
+ * borrow the patience of others. */
+static void test_quit_is_bounded(void **state)
+{
+    (void)state;
+    begin("slow,name=s,clients=1,send_rate=100000,timeout=1000,connect_timeout=1000 "
+          "fresh,name=f,timeout=3600000,paused");
+    rig_accept(&rig, &peer);
+    rig_request(&peer);
+    rig_send(&peer, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{n} 7 ");
+    rig_say(&rig, "quit\n");
+    int waited = 0;
+    while (send(peer.fd, ".", 1, MSG_NOSIGNAL) == 1) {
+        RIG_CHECK((waited += 10) < RIG_PATIENCE_MS);
+        poll(NULL, 0, 10);
+    }
+    end(0);
+    const struct hist_record *r = rig_find(&rig, HIST_CLIENT_END, peer.conn, 0);
+    assert_non_null(r);
+    assert_string_equal(hist_outcome_name((unsigned)r->a), "abandoned");
+    done();
+}
+
+/* After `quit` those that wait still have their turn; who is told a second time ends at once. */
+static void test_quit_twice(void **state)
+{
+    (void)state;
+    begin("pooled,name=p,rate=100,clients=1,timeout=60000" HELD);
+    rig_accept(&rig, &peer);
+    rig_request(&peer);
+    uint64_t early = peer.nonce;
+    rig_waiting(&rig, 3);
+    command_and_wait("quit\n");
+    rig_send(&peer, OK_KEEP);
+    rig_request(&peer);
+    rig_say(&rig, "quit\n");
+    rig_drain(&peer);
+    end(0);
+    const struct hist_record *r = rig_find(&rig, HIST_CLIENT_END, peer.conn, early);
+    assert_non_null(r);
+    assert_int_equal(r->a, HIST_OK);
+    uint64_t ended = count_of(HIST_CLIENT_END, 0, -1);
+    assert_true(ended >= 5); /* answered, begun, held, and those that waited */
+    assert_int_equal(count_of(HIST_CLIENT_END, 0, HIST_ABANDONED), ended - 1);
+    assert_int_equal(count_of(HIST_CLIENT_CONNECT, 0, -1), 2);
+    done();
+}
+
+/* Standing clients that end after a stop are not begun anew, and not for requests that wait. */
+static void test_stopped_standing_clients(void **state)
+{
+    static const struct {
+        const char *spec, *answer;
+        uint64_t waiting;
+    } cases[] = {
+        {"slow,name=s,clients=1,send_rate=100000,timeout=60000" HELD, OK_CLOSE, 0},
+        {"idle,name=s,clients=1,rate=100,timeout=60000" HELD, OK_CLOSE, 2},
+        {"idle,name=s,clients=1,rate=100,timeout=60000" HELD, "", 2},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        begin(cases[i].spec);
+        rig_accept(&rig, &peer);
+        rig_request(&peer);
+        rig_waiting(&rig, cases[i].waiting);
+        command_and_wait("stop s\n");
+        rig_send(&peer, cases[i].answer);
+        shutdown(peer.fd, SHUT_WR);
+        rig_drain(&peer);
+        end(0);
+        assert_int_equal(count_of(HIST_CLIENT_CONNECT, 0, -1), 2);
+        assert_true(count_of(HIST_CLIENT_END, 0, HIST_ABANDONED) >= cases[i].waiting + 1);
+        done();
+    }
+}
+
+/* ---- kinds of clients ------------------------------------------------------------------------ */
 
 /* Behind a last answer the server owes nothing: those requests are given up, not lost. */
 static void test_pipelined(void **state)
@@ -353,6 +485,10 @@ int main(void)
         cmocka_unit_test(test_connect_timeout),
         cmocka_unit_test(test_open_loop),
         cmocka_unit_test(test_waiting_times_out),
+        cmocka_unit_test(test_stopped_pool_closes),
+        cmocka_unit_test(test_quit_is_bounded),
+        cmocka_unit_test(test_quit_twice),
+        cmocka_unit_test(test_stopped_standing_clients),
         cmocka_unit_test(test_pipelined),
         cmocka_unit_test(test_held_and_released),
         cmocka_unit_test(test_held_and_stopped),

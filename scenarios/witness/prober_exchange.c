@@ -325,16 +325,14 @@ static void answered(struct prober_conn *c, bool extra, bool at_eof)
 /* Nothing is outstanding any more: keep the connection, wait for the server's FIN, or close. */
 static void settle(struct prober_conn *c, bool extra, bool at_eof)
 {
-    const struct prober_population *pop = c->pop;
-    bool last = c->announced || pop->kind->says_close;
+    bool last = c->announced || c->pop->kind->says_close;
     prober_pace_end(c);
     if (at_eof)
         prober_conn_close(c, HIST_CLOSE_ANNOUNCED);
     else if (extra)
         prober_conn_close(c, HIST_CLOSE_CLIENT);
-    else if (!last && c->sent == c->total && pop->kind->keeps &&
-             (pop->running || pop->queue.count > 0))
-        prober_conn_set_state(c, CONN_IDLE);
+    else if (!last && c->sent == c->total && c->pop->kind->keeps)
+        prober_conn_set_state(c, CONN_IDLE); /* a stopped pool closes it before the loop sleeps */
     else
         prober_conn_set_state(c, CONN_LINGER);
     if (c->state == CONN_LINGER && !last && c->sent == c->total && prober_conn_lives(c))

@@ -21,7 +21,7 @@ static void on_timer(struct ev_loop *loop, struct ev_io *w, int revents);
 static void on_prepare(struct ev_loop *loop, struct ev_prepare *w, int revents);
 static void beat(struct prober *p, uint64_t now_ns);
 static void sweep(struct prober *p, uint64_t now_ns);
-static bool is_over(const struct prober *p, uint64_t now_ns);
+static bool is_over(const struct prober *p);
 static void abandon_all(struct prober *p);
 static void arm(struct prober *p, uint64_t due_ns);
 
@@ -67,19 +67,13 @@ int prober_loop_run(struct prober *p)
 
 void prober_loop_quit(struct prober *p)
 {
-    uint64_t now = hist_now_ns(), longest_ms = 0;
-    if (p->quitting) {
-        p->quit_by_ns = now;
-        return;
-    }
+    uint64_t now = hist_now_ns();
+    for (int i = 0; i < p->population_count; i++)
+        if (p->quitting)
+            p->populations[i].quit_by_ns = now; /* told twice: at once */
+        else
+            prober_pool_quit(&p->populations[i], now);
     p->quitting = true;
-    for (int i = 0; i < p->population_count; i++) {
-        struct prober_population *pop = &p->populations[i];
-        uint64_t ms = pop->spec.timeout_ms + pop->spec.connect_timeout_ms;
-        prober_pool_stop(pop);
-        longest_ms = ms > longest_ms ? ms : longest_ms;
-    }
-    p->quit_by_ns = now + longest_ms * PROBER_NS_PER_MS;
 }
 
 static void on_timer(struct ev_loop *loop, struct ev_io *w, int revents)
@@ -107,7 +101,7 @@ static void on_prepare(struct ev_loop *loop, struct ev_prepare *w, int revents)
         uint64_t next = prober_pool_arrive(pop, now);
         due = next < due ? next : due;
     }
-    if (is_over(p, now))
+    if (is_over(p))
         ev_break(loop, EVBREAK_ALL);
     arm(p, due);
 }
@@ -120,6 +114,8 @@ static void beat(struct prober *p, uint64_t now_ns)
     p->heartbeat_ns += (missed + 1) * HEARTBEAT_MS * PROBER_NS_PER_MS;
     sweep(p, now_ns);
     for (int i = 0; i < p->population_count; i++) {
+        if (p->populations[i].quit_by_ns <= now_ns)
+            prober_pool_give_up(&p->populations[i], now_ns);
         prober_pool_expire(&p->populations[i], now_ns);
         prober_record_held(&p->populations[i], now_ns);
     }
@@ -142,14 +138,12 @@ static void sweep(struct prober *p, uint64_t now_ns)
     }
 }
 
-static bool is_over(const struct prober *p, uint64_t now_ns)
+static bool is_over(const struct prober *p)
 {
     if (p->exit_code != 0)
         return true;
     if (!p->quitting)
         return false;
-    if (now_ns >= p->quit_by_ns)
-        return true;
     for (int i = 0; i < p->population_count; i++)
         if (p->populations[i].queue.count > 0)
             return false;

@@ -24,6 +24,8 @@ static bool queue_push(struct prober_queue *q, uint64_t due_ns);
 static uint64_t queue_pop(struct prober_queue *q);
 static void advance(struct prober_population *pop);
 static struct prober_conn *take_idle(struct prober_population *pop);
+static bool begin_waiting(struct prober_population *pop);
+static void wind_up(struct prober_population *pop);
 static void begin_or_wait(struct prober_population *pop, uint64_t due_ns);
 static void start_standing(struct prober_population *pop, uint64_t now_ns);
 
@@ -39,6 +41,7 @@ const char *prober_pool_add(struct prober *p, const struct prober_spec *spec)
                                       .spec = *spec,
                                       .target = p->target,
                                       .index = p->population_count++,
+                                      .quit_by_ns = UINT64_MAX,
                                       .head_len_max = prober_exchange_head_max(spec)};
     if (spec->port != 0)
         pop->target.sin_port = htons((uint16_t)spec->port);
@@ -79,9 +82,35 @@ void prober_pool_stop(struct prober_population *pop)
 {
     struct prober *p = pop->prober;
     pop->running = false;
+    pop->dispatch = true;
     for (size_t i = p->conn_count; i-- > 0;)
         if (i < p->conn_count && p->conns[i]->pop == pop)
             prober_conn_stop(p->conns[i]);
+}
+
+void prober_pool_quit(struct prober_population *pop, uint64_t now_ns)
+{
+    const struct prober_spec *spec = &pop->spec;
+    uint64_t ms =
+        spec->timeout_ms > spec->connect_timeout_ms ? spec->timeout_ms : spec->connect_timeout_ms;
+    prober_pool_stop(pop);
+    pop->quit_by_ns = now_ns + ms * PROBER_NS_PER_MS;
+}
+
+void prober_pool_give_up(struct prober_population *pop, uint64_t now_ns)
+{
+    struct prober *p = pop->prober;
+    for (size_t i = p->conn_count; i-- > 0;) {
+        struct prober_conn *c = i < p->conn_count ? p->conns[i] : NULL;
+        if (c == NULL || c->pop != pop)
+            continue;
+        if (c->deadline_ns != 0 && c->deadline_ns <= now_ns)
+            prober_conn_expire(c); /* it was the server that was too slow */
+        else
+            prober_conn_abandon(c);
+    }
+    prober_pool_expire(pop, now_ns);
+    prober_pool_drop(pop);
 }
 
 void prober_pool_release(struct prober_population *pop)
@@ -89,6 +118,7 @@ void prober_pool_release(struct prober_population *pop)
     struct prober *p = pop->prober;
     pop->running = false;
     pop->released = true;
+    pop->dispatch = true;
     for (size_t i = p->conn_count; i-- > 0;)
         if (i < p->conn_count && p->conns[i]->pop == pop)
             prober_pace_release(p->conns[i]);
@@ -118,16 +148,11 @@ void prober_pool_dispatch(struct prober_population *pop, uint64_t now_ns)
             pop->dispatch = true;
             return;
         }
-        struct prober_conn *c = take_idle(pop);
-        if (c != NULL) {
-            prober_exchange_prepare(c, queue_pop(&pop->queue));
-            prober_exchange_start(c);
-        } else if (pop->open < pop->spec.clients && !(pop->kind->standing && pop->running)) {
-            prober_conn_open(pop, queue_pop(&pop->queue));
-        } else {
-            return;
-        }
+        if (!begin_waiting(pop))
+            break;
     }
+    if (!pop->running)
+        wind_up(pop);
 }
 
 void prober_pool_expire(struct prober_population *pop, uint64_t now_ns)
@@ -190,6 +215,34 @@ static struct prober_conn *take_idle(struct prober_population *pop)
         if (prober_conn_lives(c))
             return c;
     return NULL;
+}
+
+/* The request that has waited longest begins. False: there is no connection for it. */
+static bool begin_waiting(struct prober_population *pop)
+{
+    struct prober_conn *c = take_idle(pop);
+    if (c != NULL) {
+        prober_exchange_prepare(c, queue_pop(&pop->queue));
+        prober_exchange_start(c);
+        return true;
+    }
+    if (pop->open >= pop->spec.clients || pop->kind->standing)
+        return false;
+    prober_conn_open(pop, queue_pop(&pop->queue));
+    return true;
+}
+
+/* A stopped population keeps nothing that waits in vain: no idle connection when no request is to
+ * come, and no request for standing clients when none of them is left, as they are not begun anew.
+ * It is decided here, after the requests that wait have been given out: of several connections that
+ * become idle in one turn each could think that the last such request will be its own. */
+static void wind_up(struct prober_population *pop)
+{
+    struct prober_conn *c;
+    if (pop->kind->standing && pop->open == 0)
+        prober_pool_drop(pop);
+    while (pop->queue.count == 0 && (c = take_idle(pop)) != NULL)
+        prober_conn_close(c, HIST_CLOSE_CLIENT);
 }
 
 static void advance(struct prober_population *pop)

@@ -137,6 +137,7 @@ void prober_record_unsent(struct prober_population *pop, uint64_t due_ns, enum h
                                    .req = nonce,
                                    .a = outcome,
                                    .c = now - due_ns});
+    pop->counts.requests++;
     count_end(pop, outcome, now - due_ns);
 }
 

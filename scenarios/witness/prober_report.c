@@ -108,10 +108,10 @@ static void add_population(const struct prober_population *pop, uint64_t now_ns)
     const struct prober_counts *n = &pop->counts;
     const char *comma = "";
     add("{\"name\":\"%s\",\"kind\":\"%s\",\"requests\":%" PRIu64 ",\"ok\":%" PRIu64
-        ",\"failed\":%" PRIu64 ",\"outstanding\":%" PRIu64 ",\"established\":%" PRIu64
-        ",\"newest_gen\":%" PRIu32 ",\"outcomes\":{",
+        ",\"failed\":%" PRIu64 ",\"outstanding\":%" PRIu64 ",\"waiting\":%zu"
+        ",\"established\":%" PRIu64 ",\"newest_gen\":%" PRIu32 ",\"outcomes\":{",
         pop->spec.name, hist_population_name(pop->spec.kind), n->requests, n->ok, n->failed,
-        n->requests - n->ended, pop->established, pop->newest_gen);
+        n->requests - n->ended, pop->queue.count, pop->established, pop->newest_gen);
     for (unsigned i = 0; i < HIST_OUTCOME_COUNT; i++) {
         if (n->outcomes[i] == 0)
             continue;

@@ -80,16 +80,26 @@ static inline void rig_open(struct rig *rig)
     snprintf(rig->history, sizeof(rig->history), "%s/prober.mwh", rig->folder);
 }
 
+/* Adds the populations, which stand apart by blanks. */
+static inline bool rig_populate(struct prober *p, const char *specs, char *why, size_t why_size)
+{
+    struct prober_spec spec;
+    char text[1024], *rest = text, *one;
+    snprintf(text, sizeof(text), "%s", specs);
+    while ((one = strsep(&rest, " ")) != NULL)
+        if (prober_spec_parse(&spec, one, why, why_size) < 0 || prober_pool_add(p, &spec) != NULL)
+            return false;
+    return true;
+}
+
 /* The child: mw-prober's main without its options. */
-static inline int rig_prober(const struct rig *rig, const char *spec_text, const char *sources)
+static inline int rig_prober(const struct rig *rig, const char *specs, const char *sources)
 {
     static struct prober p;
-    struct prober_spec spec;
     char why[512] = "";
     p.target = rig->address;
-    if (prober_loop_init(&p, 1) < 0 || prober_spec_parse(&spec, spec_text, why, sizeof(why)) < 0 ||
+    if (prober_loop_init(&p, 1) < 0 || !rig_populate(&p, specs, why, sizeof(why)) ||
         prober_sources_parse(&p.source_first, &p.source_count, sources, why, sizeof(why)) < 0 ||
-        prober_pool_add(&p, &spec) != NULL ||
         hist_open(&p.history, rig->history, HIST_PROBER) < 0) {
         fprintf(stderr, "the prober does not start: %s\n", why);
         return 99;
@@ -104,7 +114,7 @@ static inline int rig_prober(const struct rig *rig, const char *spec_text, const
     return code;
 }
 
-static inline void rig_start(struct rig *rig, const char *spec, const char *sources)
+static inline void rig_start(struct rig *rig, const char *specs, const char *sources)
 {
     int in[2], out[2];
     RIG_CHECK(pipe(in) == 0 && pipe(out) == 0);
@@ -119,7 +129,7 @@ static inline void rig_start(struct rig *rig, const char *spec, const char *sour
         close(out[0]);
         close(out[1]);
         close(rig->listener);
-        exit(rig_prober(rig, spec, sources));
+        exit(rig_prober(rig, specs, sources));
     }
     close(in[0]);
     close(out[1]);
@@ -138,34 +148,59 @@ static inline bool rig_wait(int fd, int ms)
     return poll(&p, 1, ms) == 1;
 }
 
-/* The number behind a key of the newest line of progress. */
+/* The number behind the first such key of a line. */
 static inline uint64_t rig_number(const char *line, const char *key)
 {
     const char *at = strstr(line, key);
     return at != NULL ? strtoull(at + strlen(key), NULL, 10) : 0;
 }
 
-/* Waits until the prober reports that so many requests have ended. */
-static inline void rig_ended(struct rig *rig, uint64_t count)
+/* The prober's next line; it is good until the one after. */
+static inline const char *rig_line(struct rig *rig)
 {
-    for (;;) {
-        char *end = memchr(rig->line, '\n', rig->line_len);
-        if (end != NULL) {
-            *end = '\0';
-            uint64_t ended =
-                rig_number(rig->line, "\"ok\":") + rig_number(rig->line, "\"failed\":");
-            rig->line_len -= (size_t)(end + 1 - rig->line);
-            memmove(rig->line, end + 1, rig->line_len);
-            if (ended >= count)
-                return;
-            continue;
-        }
+    static char line[sizeof(rig->line)];
+    char *end;
+    while ((end = memchr(rig->line, '\n', rig->line_len)) == NULL) {
         RIG_CHECK(rig_wait(rig->reports, RIG_PATIENCE_MS));
         ssize_t n =
             read(rig->reports, rig->line + rig->line_len, sizeof(rig->line) - rig->line_len);
         RIG_CHECK(n > 0);
         rig->line_len += (size_t)n;
     }
+    *end = '\0';
+    size_t used = (size_t)(end + 1 - rig->line);
+    memcpy(line, rig->line, used);
+    rig->line_len -= used;
+    memmove(rig->line, rig->line + used, rig->line_len);
+    return line;
+}
+
+/* Waits until the prober reports that so many requests have ended. */
+static inline void rig_ended(struct rig *rig, uint64_t count)
+{
+    uint64_t ended;
+    do {
+        const char *line = rig_line(rig);
+        ended = rig_number(line, "\"ok\":") + rig_number(line, "\"failed\":");
+    } while (ended < count);
+}
+
+/* A line of progress that tells of no time before this call. */
+static inline const char *rig_progress(struct rig *rig)
+{
+    uint64_t from_ns = hist_now_ns();
+    const char *line;
+    do
+        line = rig_line(rig);
+    while (rig_number(line, "\"t_ns\":") < from_ns);
+    return line;
+}
+
+/* Waits until so many requests of the first population wait for a connection. */
+static inline void rig_waiting(struct rig *rig, uint64_t count)
+{
+    while (rig_number(rig_line(rig), "\"waiting\":") < count)
+        ;
 }
 
 /* Waits until the prober has ended by itself. */
@@ -252,6 +287,35 @@ static inline void rig_drain(struct rig_peer *peer)
     do
         RIG_CHECK(rig_wait(peer->fd, RIG_PATIENCE_MS));
     while (recv(peer->fd, sink, sizeof(sink), 0) > 0);
+}
+
+/* The prober does nothing until rig_continue(): what comes meanwhile it finds at once. */
+static inline void rig_suspend(struct rig *rig)
+{
+    int status;
+    RIG_CHECK(kill(rig->child, SIGSTOP) == 0);
+    RIG_CHECK(waitpid(rig->child, &status, WUNTRACED) == rig->child && WIFSTOPPED(status));
+}
+
+static inline void rig_continue(struct rig *rig)
+{
+    RIG_CHECK(kill(rig->child, SIGCONT) == 0);
+}
+
+/* Which of the two has sent something? */
+static inline struct rig_peer *rig_either(struct rig_peer *a, struct rig_peer *b)
+{
+    struct pollfd fds[2] = {{.fd = a->fd, .events = POLLIN}, {.fd = b->fd, .events = POLLIN}};
+    char byte;
+    for (int waited = 0; waited < RIG_PATIENCE_MS; waited += 10) {
+        poll(fds, 2, 10);
+        if (recv(a->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+            return a;
+        if (recv(b->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+            return b;
+    }
+    rig_die("one of them sends something", __LINE__);
+    return NULL;
 }
 
 /* Ends everything and reads the history. Returns the prober's exit code. */

@@ -4,6 +4,7 @@
  *   mw-sim replay SEED [--history FILE] [--write-trace FILE] [--sabotage POINT] [--plan RULES]
  *   mw-sim replay --trace FILE            a trace of a real master, through the supervisor
  *   mw-sim shrink SEED [--only GUARANTEE] [--sabotage POINT] [--plan RULES]
+ *   mw-sim proof --seeds A..B             every sabotage, and the guarantee that catches it
  *   mw-sim exhaustive [--workers N] [--depth N] [--states N]
  *
  * Exit: 0 all guarantees held, 1 a guarantee is violated, 3 a mistake of the user's or of ours, 4
@@ -18,6 +19,7 @@
 
 #include "engine/core/sup.h"
 #include "engine/sim/sim_exhaustive.h"
+#include "engine/sim/sim_proof.h"
 #include "engine/sim/sim_run.h"
 #include "engine/sim/sim_shrink.h"
 #include "engine/sim/sim_trace.h"
@@ -40,6 +42,7 @@ static int replay(const struct options *o);
 static int replay_trace(const struct options *o);
 static int shrink(const struct options *o);
 static int exhaustive(const struct options *o);
+static int proof(const struct options *o);
 static bool parse(struct options *o, int argc, char **argv);
 
 /* What a crash must still be able to say. */
@@ -66,6 +69,8 @@ int main(int argc, char **argv)
         return shrink(&o);
     if (strcmp(o.command, "exhaustive") == 0)
         return exhaustive(&o);
+    if (strcmp(o.command, "proof") == 0)
+        return proof(&o);
     return o.trace != NULL ? replay_trace(&o) : replay(&o);
 }
 
@@ -334,6 +339,33 @@ static int swarm(const struct options *o)
     return t.differ > 0 ? EXIT_BROKEN : t.worst;
 }
 
+/* ---- proof ------------------------------------------------------------------------------------
+ */
+
+static int proof(const struct options *o)
+{
+    struct sim *s = sim_new();
+    unsigned caught = 0, all = 0;
+    enum fault_point point = FAULT_POINT_COUNT;
+    while ((point = sim_proof_next(point)) != FAULT_POINT_COUNT) {
+        struct sim_proof p;
+        bool seen = sim_prove(s, point, o->first, o->last, &p);
+        all++;
+        caught += seen;
+        if (seen)
+            printf("%-34s %-28s seed %-5llu %2zu of %2zu acts needed\n", fault_point_name(point),
+                   guarantee_name(p.guarantee), (ull)p.seed, p.shrunk.acts_after,
+                   p.shrunk.acts_before);
+        else
+            printf("%-34s NOT CAUGHT\n", fault_point_name(point));
+        fflush(stdout);
+    }
+    sim_free(s);
+    printf("%u of %u sabotages caught\nrepeat: mw-sim proof --seeds %llu..%llu\n", caught, all,
+           (ull)o->first, (ull)o->last);
+    return caught == all ? EXIT_HOLDS : EXIT_VIOLATED;
+}
+
 /* ---- exhaustive -------------------------------------------------------------------------------
  */
 
@@ -379,6 +411,7 @@ static bool complain(const char *what, const char *word)
             "                    [--sabotage POINT] [--plan RULES]\n"
             "       mw-sim replay --trace FILE\n"
             "       mw-sim shrink SEED [--only GUARANTEE] [--sabotage POINT] [--plan RULES]\n"
+            "       mw-sim proof --seeds A..B\n"
             "       mw-sim exhaustive [--workers 1..3] [--depth 1..31] [--states N]\n",
             what, word);
     return false;
@@ -480,14 +513,15 @@ static bool is_complete(const struct options *o)
     bool needs_seeds = strcmp(o->command, "exhaustive") != 0 && o->trace == NULL;
     if (needs_seeds && o->last == 0)
         return complain("seeds from 1 on are needed for", o->command);
-    if (strcmp(o->command, "swarm") != 0 && o->first != o->last)
+    bool range = strcmp(o->command, "swarm") == 0 || strcmp(o->command, "proof") == 0;
+    if (!range && o->first != o->last)
         return complain("one seed is needed for", o->command);
     return true;
 }
 
 static bool parse(struct options *o, int argc, char **argv)
 {
-    static const char *const commands[] = {"swarm", "replay", "shrink", "exhaustive"};
+    static const char *const commands[] = {"swarm", "replay", "shrink", "proof", "exhaustive"};
     for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(argv[1], commands[i]) == 0)
             o->command = commands[i];

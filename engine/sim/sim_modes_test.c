@@ -12,6 +12,7 @@
 
 #include "engine/core/sup.h"
 #include "engine/sim/sim_exhaustive.h"
+#include "engine/sim/sim_proof.h"
 #include "engine/sim/sim_shrink.h"
 #include "engine/sim/sim_trace.h"
 
@@ -63,6 +64,22 @@ static void what_does_not_fail_cannot_be_shrunk(void **state)
     (void)state;
     sim_plan_draw(&plan, 1);
     assert_false(sim_shrink(s, &plan, G_drain_clean_exit, &shrunk));
+    sim_free(s);
+}
+
+static void every_sabotage_is_caught(void **state)
+{
+    struct sim *s = sim_new();
+    unsigned count = 0;
+    (void)state;
+    for (enum fault_point p = FAULT_POINT_COUNT; (p = sim_proof_next(p)) != FAULT_POINT_COUNT;) {
+        struct sim_proof proof;
+        if (!sim_prove(s, p, 1, 1000, &proof))
+            fail_msg("%s is caught by none of the guarantees that it names", fault_point_name(p));
+        assert_true(proof.shrunk.acts_after <= 12);
+        count++;
+    }
+    assert_true(count > 25);
     sim_free(s);
 }
 
@@ -137,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_shrinks_to_few_acts),
         cmocka_unit_test(what_does_not_fail_cannot_be_shrunk),
+        cmocka_unit_test(every_sabotage_is_caught),
         cmocka_unit_test(every_interleaving_keeps_the_invariants),
         cmocka_unit_test(a_trace_replays),
         cmocka_unit_test(a_trace_of_other_decisions_is_told),

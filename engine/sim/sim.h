@@ -83,6 +83,7 @@ struct sim_master {
     bool beats_on, settle_on, again_on, stepping, gone, listeners_stopped;
     uint32_t config, config_tried; /* numbers: what serves, what is being tried */
     uint32_t generation_tried;
+    uint64_t reload_begun_ns; /* of the last one */
     uint32_t event_first, event_count;
     struct sup_event events[SIM_EVENTS_MAX];
     struct sim_row rows[SIM_ROWS];

@@ -39,8 +39,10 @@ static bool may_be_hurt(const struct sim *s, const struct sim_row *row)
 {
     const struct sup *sup = &s->master.sup;
     bool fresh = sup->mode == SUP_MODE_RETIRING && row->generation == sup->generation;
-    return row->pid != 0 && kernel_alive(&s->kernel, row->process) && !fresh &&
-           (sup->trying == 0 || row->generation != sup->trying);
+    /* Nor is one that was born while a reload is under way, whichever generation it is of. */
+    bool born_in_it =
+        sup->trying != 0 && s->kernel.processes[row->process].born_ns >= s->master.reload_begun_ns;
+    return row->pid != 0 && kernel_alive(&s->kernel, row->process) && !fresh && !born_in_it;
 }
 
 /* The nth of the live workers; 0: there is none. */

@@ -256,6 +256,7 @@ static void load_conf(struct sim *s, uint32_t generation)
 
     record(s, HIST_ENGINE_RELOAD, &about, 0, 0);
     m->generation_tried = generation;
+    m->reload_begun_ns = s->kernel.now_ns;
     kernel_busy(&s->kernel, m->process, SIM_MS);
     int err = sim_fault_step(s, m->process, FAULT_master_reload_parse);
     if (err == 0 && s->director.config_valid) {

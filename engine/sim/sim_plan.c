@@ -195,13 +195,25 @@ static bool fails_to_start(const struct sim_act *act)
     return act->kind == SIM_ACT_ARM &&
            (act->a == SIM_RULE_CRASH_BOOT || act->a == SIM_RULE_EXIT_BOOT ||
             act->a == SIM_RULE_CRASH_READY || act->a == SIM_RULE_STALL_BOOT ||
-            act->a == SIM_RULE_CRASH_DRAIN);
+            act->a == SIM_RULE_CRASH_DRAIN || act->a == SIM_RULE_FORK_EAGAIN ||
+            act->a == SIM_RULE_PAIR_EMFILE);
 }
 
 static bool stops_worker(const struct sim_act *act)
 {
     return (act->kind == SIM_ACT_SIGNAL_WORKER || act->kind == SIM_ACT_SIGNAL_ALL) &&
            act->a == SIGSTOP;
+}
+
+static bool hurts_worker(const struct sim_act *act)
+{
+    return act->kind == SIM_ACT_SIGNAL_WORKER || act->kind == SIM_ACT_SIGNAL_ALL ||
+           act->kind == SIM_ACT_ARM;
+}
+
+static bool is_bad_reload(const struct sim_act *act)
+{
+    return act->kind == SIM_ACT_BAD_RELOAD;
 }
 
 static size_t count_acts(const struct sim_plan *p, bool (*is)(const struct sim_act *act))
@@ -214,13 +226,16 @@ static size_t count_acts(const struct sim_plan *p, bool (*is)(const struct sim_a
 
 /* Takes out of a plan what would leave a history in which right and wrong look the same:
  *   - workers of an undone reload that are still leaving when the next one begins;
- *   - a stopped worker that hears of a drain only when its bound has passed;
+ *   - a stopped or stalled worker that hears of a drain only when its bound has passed;
+ *   - a dead worker that is not replaced because TTOU came meanwhile;
  *   - keep-alive connections of a worker that TTOU told to go;
+ *   - nobody left to answer just after a configuration was refused;
  *   - a reload that reads one number of workers while the file already has another;
  *   - a reload that waits for an upgrade that stalls. */
 static void thin_out(struct sim_plan *p)
 {
     bool undone = count_acts(p, fails_to_start) > 0, reloads_some = count_acts(p, is_reload) > 0;
+    bool hurt = count_acts(p, hurts_worker) > 0, bad = count_acts(p, is_bad_reload) > 0;
     bool reloaded = false, same_workers = false;
     size_t kept = 0;
     for (size_t i = 0; i < p->act_count; i++) {
@@ -228,9 +243,15 @@ static void thin_out(struct sim_plan *p)
         bool first = act.kind == SIM_ACT_RELOAD && !reloaded;
         if (undone && is_reload(&act) && !first)
             continue;
+        if (bad && act.kind == SIM_ACT_SIGNAL_ALL)
+            continue;
         reloaded = reloaded || act.kind == SIM_ACT_RELOAD;
         if (reloads_some && stops_worker(&act))
             act.a = SIGKILL;
+        if (reloads_some && act.kind == SIM_ACT_ARM && act.a == SIM_RULE_STALL_LOOP)
+            act.a = SIM_RULE_DELAY_BOOT;
+        if (hurt && act.kind == SIM_ACT_SIGNAL_MASTER && act.a == SIGTTOU)
+            act.a = SIGTTIN;
         if (act.kind == SIM_ACT_STORM)
             same_workers = true;
         if (reloads_some && act.kind == SIM_ACT_UPGRADE)
@@ -238,6 +259,8 @@ static void thin_out(struct sim_plan *p)
         p->acts[kept++] = act;
     }
     p->act_count = kept;
+    if (bad && p->workers < 2)
+        p->workers = p->workers_later = 2;
     for (size_t i = 0; same_workers && i < kept; i++)
         if (p->acts[i].kind == SIM_ACT_RELOAD)
             p->acts[i].a = p->workers;

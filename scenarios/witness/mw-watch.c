@@ -70,7 +70,7 @@ static void on_ended(struct ev_loop *loop, ev_io *io, int events)
     struct program *program = io->data;
     (void)loop;
     (void)events;
-    watch_tree_take_ends(&program->watch.tree, hist_now_ns());
+    watch_tree_take_ends(&program->watch.tree);
     tell_news(program);
 }
 

@@ -14,14 +14,18 @@ static void take(void *arg, const struct connector_event *event)
     watch_tree_take(arg, event);
 }
 
+/* A look takes a while, and a busy machine may interrupt it for long, so that one time for all it
+ * sees would be wrong. A change (a file, a socket, an end, a reaping) is recorded with the time
+ * right after it was seen: whatever brought it about was earlier, and nothing may seem to come
+ * before its cause. What will not last (what a process is doing and uses) has the time right before
+ * it was read: so it is never said of a process that has ended since. */
 void watch_look(struct watch *watch)
 {
     if (watch->connector_fd >= 0)
         connector_read(watch->connector_fd, take, &watch->tree);
-    uint64_t now_ns = hist_now_ns();
-    watch_tree_look(&watch->tree, now_ns);
-    watch_listen_look(&watch->listen, now_ns);
-    watch_pidfile_look(&watch->pidfile, &watch->tree, now_ns);
+    watch_tree_look(&watch->tree);
+    watch_listen_look(&watch->listen);
+    watch_pidfile_look(&watch->pidfile, &watch->tree);
 }
 
 static void put_root(struct watch *watch)

@@ -181,7 +181,7 @@ static inline bool recorded(enum hist_kind kind, pid_t pid, int64_t a, struct hi
 static inline void look(void)
 {
     if (!stage->watch.tree.exact)
-        watch_tree_take_ends(&stage->watch.tree, hist_now_ns());
+        watch_tree_take_ends(&stage->watch.tree);
     watch_look(&stage->watch);
 }
 

@@ -26,7 +26,7 @@ static void put(struct watch_listen *l, enum hist_kind kind, uint64_t t_ns, uint
 /* ---- one look ---------------------------------------------------------------------------------
  */
 
-static void note_socket(struct watch_listen *l, const struct inet_diag_msg *msg, uint64_t now_ns)
+static void note_socket(struct watch_listen *l, const struct inet_diag_msg *msg)
 {
     uint16_t port = ntohs(msg->id.idiag_sport);
     size_t i = 0;
@@ -46,7 +46,7 @@ static void note_socket(struct watch_listen *l, const struct inet_diag_msg *msg,
         return;
     l->sockets[l->socket_count++] =
         (struct watch_socket){.inode = msg->idiag_inode, .port = port, .seen = true};
-    put(l, HIST_WATCH_LISTEN, now_ns, port, 1, msg->idiag_inode);
+    put(l, HIST_WATCH_LISTEN, hist_now_ns(), port, 1, msg->idiag_inode);
     l->changes++;
 }
 
@@ -67,7 +67,7 @@ static int ask(int fd, uint8_t family)
 }
 
 /* Reads one family's sockets. False: the dump failed and says nothing. */
-static bool read_family(struct watch_listen *l, uint8_t family, uint64_t now_ns)
+static bool read_family(struct watch_listen *l, uint8_t family)
 {
     _Alignas(struct nlmsghdr) char buf[32768];
     if (ask(l->fd, family) != 0)
@@ -85,7 +85,7 @@ static bool read_family(struct watch_listen *l, uint8_t family, uint64_t now_ns)
             if (head->nlmsg_type == NLMSG_ERROR)
                 return false;
             if (head->nlmsg_type == SOCK_DIAG_BY_FAMILY)
-                note_socket(l, NLMSG_DATA(head), now_ns);
+                note_socket(l, NLMSG_DATA(head));
         }
     }
 }
@@ -104,7 +104,7 @@ static void forget_unseen(struct watch_listen *l, uint64_t now_ns)
     l->socket_count = kept;
 }
 
-void watch_listen_look(struct watch_listen *l, uint64_t now_ns)
+void watch_listen_look(struct watch_listen *l)
 {
     struct watch_port before[WATCH_PORTS_MAX];
     if (l->fd < 0)
@@ -114,10 +114,12 @@ void watch_listen_look(struct watch_listen *l, uint64_t now_ns)
         l->ports[i].sockets = l->ports[i].waiting = l->ports[i].limit = 0;
     for (size_t i = 0; i < l->socket_count; i++)
         l->sockets[i].seen = false;
-    if (!read_family(l, AF_INET, now_ns) || !read_family(l, AF_INET6, now_ns)) {
+    if (!read_family(l, AF_INET) || !read_family(l, AF_INET6)) {
         memcpy(l->ports, before, sizeof before);
         return;
     }
+    /* Who filled a queue, or closed a socket, did it before this. */
+    uint64_t now_ns = hist_now_ns();
     forget_unseen(l, now_ns);
     for (size_t i = 0; i < l->port_count; i++) {
         struct watch_port *p = &l->ports[i];
@@ -144,7 +146,7 @@ int watch_listen_open(struct watch_listen *l, const uint16_t *ports, size_t coun
     l->fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (l->fd < 0)
         return -errno;
-    watch_listen_look(l, hist_now_ns());
+    watch_listen_look(l);
     return 0;
 }
 

@@ -38,6 +38,6 @@ struct watch_listen {
 int watch_listen_open(struct watch_listen *listen, const uint16_t *ports, size_t count,
                       struct hist_writer *history);
 void watch_listen_close(struct watch_listen *listen);
-void watch_listen_look(struct watch_listen *listen, uint64_t now_ns);
+void watch_listen_look(struct watch_listen *listen);
 
 #endif

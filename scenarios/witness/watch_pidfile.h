@@ -12,12 +12,13 @@
 struct watch_pidfile {
     char paths[2][PATH_MAX]; /* the file, its .oldbin; "" not watched */
     pid_t pids[2];           /* 0: absent or empty */
-    bool live[2], looked;
+    pid_t doubted[2];        /* was read, but was no live master that was known; 0 none */
+    bool live[2], looked[2]; /* looked: something was recorded */
     uint64_t changes;
 };
 
 /* `path` may be NULL: no file is watched. -ENAMETOOLONG or 0. */
 int watch_pidfile_open(struct watch_pidfile *file, const char *path);
-void watch_pidfile_look(struct watch_pidfile *file, struct watch_tree *tree, uint64_t now_ns);
+void watch_pidfile_look(struct watch_pidfile *file, struct watch_tree *tree);
 
 #endif

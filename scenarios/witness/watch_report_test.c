@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <jansson.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 /* A worker with a child of its own. */
@@ -119,6 +120,166 @@ static void the_pid_file_is_read(void **state)
     unlink(oldbin);
 }
 
+/* Executes a program and has its pid written before the tree is looked at again. */
+static void grow_a_new_master(void)
+{
+    wait_at(0);
+    pid_t pid = branch();
+    if (pid == 0) {
+        execl("/bin/sleep", "sleep", "1000", (char *)NULL); /* or until the test is over */
+        _exit(99);
+    }
+    stage->shared->pids[0] = pid;
+    while (wait(NULL) > 0 || errno == EINTR)
+        ;
+}
+
+static bool runs_sleep(pid_t pid)
+{
+    char path[64], name[16] = "";
+    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+    FILE *f = pid > 0 ? fopen(path, "re") : NULL;
+    if (f && !fgets(name, sizeof name, f))
+        name[0] = '\0';
+    if (f)
+        fclose(f);
+    return strcmp(name, "sleep\n") == 0;
+}
+
+static void a_new_master_is_no_stranger(void **state)
+{
+    (void)state;
+    const struct timespec pause_time = {.tv_nsec = 2000000};
+    struct hist h;
+    char why[128];
+    stage->options.pidfile = stage->pidfile;
+    start(grow_a_new_master);
+    look();
+    open_gate(0);
+    for (int tries = 0; tries < 10000 && !runs_sleep(stage->shared->pids[0]); tries++)
+        nanosleep(&pause_time, NULL);
+    pid_t master = stage->shared->pids[0];
+    assert_true(runs_sleep(master));
+    write_pid(master);
+    watch_pidfile_look(&stage->watch.pidfile, &stage->watch.tree);
+    LOOK_UNTIL(pidfile_says(master, true));
+    assert_int_equal(hist_read(&h, stage->path, why, sizeof why), 0);
+    for (size_t i = 0; i < h.count; i++)
+        if (h.records[i].kind == HIST_WATCH_PIDFILE && h.records[i].pid == (uint32_t)master)
+            assert_int_equal(h.records[i].b, 1);
+    hist_free(&h);
+}
+
+/* ---- when it was ------------------------------------------------------------------------------
+ */
+
+/* What happens while the watcher looks, and when it began to. */
+struct happening {
+    pid_t worker;
+    uint64_t after_ns;
+    uint64_t killed_ns, unlinked_ns, closed_ns;
+};
+
+static void *happen(void *arg)
+{
+    struct happening *it = arg;
+    while (hist_now_ns() < it->after_ns)
+        ;
+    it->killed_ns = hist_now_ns();
+    kill(it->worker, SIGKILL);
+    it->unlinked_ns = hist_now_ns();
+    unlink(stage->pidfile);
+    it->closed_ns = hist_now_ns();
+    close(stage->listener);
+    return NULL;
+}
+
+static void grow_one_after_another(void)
+{
+    for (;;) {
+        pid_t pid = branch();
+        if (pid == 0)
+            for (;;)
+                pause();
+        stage->shared->pids[0] = pid;
+        waitpid(pid, NULL, 0);
+        wait_at(0);
+    }
+}
+
+static bool is_over(const struct happening *it)
+{
+    const struct watch_process *worker = watch_tree_find(&stage->watch.tree, it->worker);
+    return (!worker || worker->exited) && stage->watch.tree.workers == 0 &&
+           stage->watch.pidfile.pids[0] == 0 && stage->watch.listen.socket_count == 0;
+}
+
+static void check_times(const struct happening *it, uint16_t port)
+{
+    struct hist_record r, sample;
+    assert_true(recorded(HIST_WATCH_EXIT, it->worker, ANY, &r));
+    assert_true(r.t_ns >= it->killed_ns);
+    assert_true(recorded(HIST_WATCH_PROC, it->worker, ANY, &sample));
+    assert_true(sample.t_ns <= r.t_ns); /* no sample of what has ended */
+    assert_false(recorded(HIST_WATCH_EXEC, it->worker, ANY, &sample));
+    assert_true(recorded(HIST_WATCH_PIDFILE, 0, 0, &r) && r.pid == 0);
+    assert_true(r.t_ns >= it->unlinked_ns);
+    assert_true(recorded(HIST_WATCH_LISTEN, 0, port, &r) && r.b == 0);
+    assert_true(r.t_ns >= it->closed_ns);
+}
+
+/* The first sample of the tree without the worker. */
+static uint64_t first_without_ns(uint64_t from_ns)
+{
+    struct hist h;
+    char why[128];
+    uint64_t t_ns = 0;
+    assert_int_equal(hist_read(&h, stage->path, why, sizeof why), 0);
+    for (size_t i = 0; i < h.count && t_ns == 0; i++)
+        if (h.records[i].kind == HIST_WATCH_TREE && h.records[i].t_ns > from_ns &&
+            h.records[i].a == 0)
+            t_ns = h.records[i].t_ns;
+    hist_free(&h);
+    return t_ns;
+}
+
+/* Each round something happens in the middle of a look; how far in differs. */
+static void nothing_is_seen_before_it_happened(void **state)
+{
+    enum { ROUNDS = 40, SPREAD_NS = 300000 };
+    (void)state;
+    struct sockaddr_in addr;
+    stage->listener = listen_on(&addr, 5);
+    uint16_t port = ntohs(addr.sin_port);
+    stage->options.ports[0] = port;
+    stage->options.port_count = 1;
+    stage->options.pidfile = stage->pidfile;
+    start(grow_one_after_another);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct happening it = {.worker = told_pid(0)};
+        pthread_t thread;
+        struct hist_record r;
+        write_pid(stage->root);
+        LOOK_UNTIL(stage->watch.tree.workers == 1 && pidfile_says(stage->root, true) &&
+                   stage->watch.listen.socket_count == 1 &&
+                   recorded(HIST_WATCH_PROC, it.worker, ANY, &r));
+        uint64_t from_ns = hist_now_ns(), until_ns = from_ns + 20000000000;
+        it.after_ns = from_ns + 100000 + (uint64_t)round * (SPREAD_NS / ROUNDS);
+        assert_int_equal(pthread_create(&thread, NULL, happen, &it), 0);
+        while (!is_over(&it) && hist_now_ns() < until_ns)
+            look();
+        pthread_join(thread, NULL);
+        assert_true(is_over(&it));
+        check_times(&it, port);
+        assert_true(first_without_ns(from_ns) >= it.killed_ns);
+        stage->shared->pids[0] = 0;
+        stage->listener = listen_on(&addr, 5);
+        stage->watch.listen.ports[0].port = port = ntohs(addr.sin_port);
+        open_gate(0);
+    }
+    close(stage->listener);
+}
+
 /* ---- telling ----------------------------------------------------------------------------------
  */
 
@@ -199,10 +360,9 @@ static void a_root_that_is_not_there_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(accept_queues_are_measured),
-        TEST(the_pid_file_is_read),
-        TEST(the_tree_is_told_in_json),
-        TEST(a_root_that_is_not_there_is_an_error),
+        TEST(accept_queues_are_measured),  TEST(the_pid_file_is_read),
+        TEST(a_new_master_is_no_stranger), TEST(nothing_is_seen_before_it_happened),
+        TEST(the_tree_is_told_in_json),    TEST(a_root_that_is_not_there_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

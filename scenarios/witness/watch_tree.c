@@ -14,7 +14,7 @@ static const uint64_t exit_event_patience_ns = 200000000;
 static const uint64_t mappings_age_ns = 1000000000, mappings_pause_ns = 100000000;
 
 static struct watch_process *add(struct watch_tree *tree, pid_t pid, pid_t parent, uint64_t t_ns);
-static void find_children(struct watch_tree *tree, struct watch_process *parent, uint64_t now_ns);
+static void find_children(struct watch_tree *tree, struct watch_process *parent);
 static void put(struct watch_tree *tree, enum hist_kind kind, uint64_t t_ns, pid_t pid, uint64_t a,
                 uint64_t b, uint64_t c);
 
@@ -57,14 +57,19 @@ static void reap(struct watch_tree *tree, struct watch_process *p, uint64_t now_
     drop(tree, p);
 }
 
-void watch_tree_take_ends(struct watch_tree *tree, uint64_t now_ns)
+void watch_tree_take_ends(struct watch_tree *tree)
 {
-    struct epoll_event events[64];
-    int count = epoll_wait(tree->ended_fd, events, 64, 0);
-    for (int i = 0; i < count; i++) {
-        struct watch_process *p = events[i].data.ptr;
-        exit_process(tree, p, now_ns, proc_wait_status(&p->handle));
-    }
+    enum { AT_ONCE = 64 };
+    struct epoll_event events[AT_ONCE];
+    int count;
+    do {
+        count = epoll_wait(tree->ended_fd, events, AT_ONCE, 0);
+        uint64_t now_ns = hist_now_ns(); /* all of them ended before */
+        for (int i = 0; i < count; i++) {
+            struct watch_process *p = events[i].data.ptr;
+            exit_process(tree, p, now_ns, proc_wait_status(&p->handle));
+        }
+    } while (count == AT_ONCE);
 }
 
 /* A process was seen ended. Its exit event should come, or have come; else it is made up for. */
@@ -103,10 +108,9 @@ static void take_fork(struct watch_tree *tree, const struct connector_event *eve
 
 static void look_again(struct watch_tree *tree)
 {
-    uint64_t now_ns = hist_now_ns();
     tree->lost++;
     for (struct watch_process *p = tree->first; p; p = p->next)
-        find_children(tree, p, now_ns);
+        find_children(tree, p);
 }
 
 void watch_tree_take(struct watch_tree *tree, const struct connector_event *event)
@@ -140,8 +144,14 @@ static bool is_ordinary(char state)
     return state == 'R' || state == 'S' || state == 'D' || state == 'I';
 }
 
+static bool has_ended(const struct proc_stat *stat)
+{
+    return stat->state == 'Z' || stat->state == 'X';
+}
+
+/* A state will not last; but that of a process that has ended does, and came behind its end. */
 static void note_state(struct watch_tree *tree, struct watch_process *p,
-                       const struct proc_stat *stat, uint64_t now_ns)
+                       const struct proc_stat *stat, uint64_t before_ns, uint64_t after_ns)
 {
     if (stat->parent != p->parent)
         tree->changes++;
@@ -151,7 +161,8 @@ static void note_state(struct watch_tree *tree, struct watch_process *p,
     if (!is_ordinary(p->state) || !is_ordinary(stat->state))
         tree->changes++;
     p->state = stat->state;
-    put(tree, HIST_WATCH_STATE, now_ns, p->pid, (unsigned char)p->state, (uint64_t)p->parent, 0);
+    put(tree, HIST_WATCH_STATE, has_ended(stat) ? after_ns : before_ns, p->pid,
+        (unsigned char)p->state, (uint64_t)p->parent, 0);
 }
 
 static void count_mappings(struct watch_process *p, uint64_t size, uint64_t now_ns)
@@ -178,11 +189,12 @@ static void sample(struct watch_tree *tree, struct watch_process *p, const struc
         stat->resident_bytes);
 }
 
-/* A fork leaves where the stack starts as it was; executing a program moves it. */
+/* A fork leaves where the stack starts as it was; executing a program moves it. A process that is
+ * ending has let go of its stack, and shows 0. */
 static void note_exec(struct watch_tree *tree, struct watch_process *p, uint64_t stack_start,
                       uint64_t now_ns)
 {
-    if (stack_start == p->stack_start)
+    if (stack_start == p->stack_start || stack_start == 0)
         return;
     p->stack_start = stack_start;
     p->executed = true;
@@ -192,26 +204,30 @@ static void note_exec(struct watch_tree *tree, struct watch_process *p, uint64_t
 }
 
 /* Looks at one process; true: it was reaped. */
-static bool look_at(struct watch_tree *tree, struct watch_process *p, uint64_t now_ns)
+static bool look_at(struct watch_tree *tree, struct watch_process *p)
 {
     struct proc_stat stat;
-    if (proc_read_stat(&p->handle, &stat) != 0) {
-        seen_ended(tree, p, now_ns);
+    uint64_t before_ns = hist_now_ns();
+    int error = proc_read_stat(&p->handle, &stat);
+    uint64_t after_ns = hist_now_ns();
+    if (error) {
+        seen_ended(tree, p, after_ns);
         return p->exited;
     }
     p->start_ticks = stat.start_ticks;
-    note_state(tree, p, &stat, now_ns);
-    if (stat.state == 'Z' || stat.state == 'X') {
-        seen_ended(tree, p, now_ns);
+    note_state(tree, p, &stat, before_ns, after_ns);
+    if (has_ended(&stat)) {
+        seen_ended(tree, p, after_ns);
     } else if (!p->exited) {
-        note_exec(tree, p, stat.stack_start, now_ns);
-        sample(tree, p, &stat, now_ns);
+        note_exec(tree, p, stat.stack_start, after_ns);
+        sample(tree, p, &stat, before_ns);
     }
     return false;
 }
 
-/* Zombies are somebody's fault only if the parent is one of the tree. */
-static void count_tree(struct watch_tree *tree, uint64_t now_ns)
+/* Zombies are somebody's fault only if the parent is one of the tree. All have been seen after
+ * `began_ns`: until then at least they were zombies, whatever has become of them since. */
+static void count_tree(struct watch_tree *tree, uint64_t began_ns)
 {
     uint64_t zombies = 0;
     tree->workers = 0;
@@ -223,7 +239,7 @@ static void count_tree(struct watch_tree *tree, uint64_t now_ns)
         if (!p->exited || p->state != 'Z' || !parent || parent->exited)
             continue;
         zombies++;
-        uint64_t age = now_ns > p->exit_ns ? now_ns - p->exit_ns : 0;
+        uint64_t age = began_ns > p->exit_ns ? began_ns - p->exit_ns : 0;
         if (age > tree->oldest_zombie_ns)
             tree->oldest_zombie_ns = age;
     }
@@ -231,21 +247,23 @@ static void count_tree(struct watch_tree *tree, uint64_t now_ns)
     tree->zombies = zombies;
 }
 
-void watch_tree_look(struct watch_tree *tree, uint64_t now_ns)
+void watch_tree_look(struct watch_tree *tree)
 {
+    uint64_t began_ns = hist_now_ns();
     if (!tree->first)
         return; /* all are gone */
     for (struct watch_process *p = tree->first, *next; p; p = next) {
-        bool reaped = look_at(tree, p, now_ns);
+        bool reaped = look_at(tree, p);
         if (!tree->exact && !p->exited)
-            find_children(tree, p, now_ns);
+            find_children(tree, p);
         next = p->next;
         if (reaped)
-            reap(tree, p, now_ns);
+            reap(tree, p, hist_now_ns());
     }
-    count_tree(tree, now_ns);
+    count_tree(tree, began_ns);
     tree->samples++;
-    put(tree, HIST_WATCH_TREE, now_ns, tree->root, tree->workers, tree->zombies,
+    /* Who is missing in it has ended before this time, and who is new was there. */
+    put(tree, HIST_WATCH_TREE, hist_now_ns(), tree->root, tree->workers, tree->zombies,
         tree->oldest_zombie_ns);
 }
 
@@ -278,25 +296,33 @@ static struct watch_process *add(struct watch_tree *tree, pid_t pid, pid_t paren
     return p;
 }
 
-static void find_children(struct watch_tree *tree, struct watch_process *parent, uint64_t now_ns)
+/* When was a child forked that is found by looking? Events tell ends with their exact times, and
+ * perhaps later than they were: no birth may lie behind them, so it has the time before the look.
+ * By looking alone ends are told late as well: those before the birth are taken in first, as it may
+ * be the answer to them. */
+static void find_children(struct watch_tree *tree, struct watch_process *parent)
 {
     static pid_t children[WATCH_CHILDREN_MAX];
+    uint64_t born_ns = hist_now_ns();
     size_t count = proc_children(parent->pid, children, WATCH_CHILDREN_MAX);
+    if (!tree->exact) {
+        watch_tree_take_ends(tree);
+        born_ns = hist_now_ns();
+    }
     for (size_t i = 0; i < count; i++) {
         struct watch_process *known = watch_tree_find(tree, children[i]);
         if (!known)
-            add(tree, children[i], parent->pid, now_ns);
+            add(tree, children[i], parent->pid, born_ns);
     }
 }
 
 int watch_tree_open(struct watch_tree *tree, pid_t root, bool exact, struct hist_writer *history)
 {
-    uint64_t now_ns = hist_now_ns();
     struct proc_stat stat;
     *tree = (struct watch_tree){.root = root, .exact = exact, .history = history};
     tree->last = &tree->first;
     tree->ended_fd = epoll_create1(EPOLL_CLOEXEC);
-    struct watch_process *p = tree->ended_fd >= 0 ? add(tree, root, 0, now_ns) : NULL;
+    struct watch_process *p = tree->ended_fd >= 0 ? add(tree, root, 0, hist_now_ns()) : NULL;
     if (!p || proc_read_stat(&p->handle, &stat) != 0) {
         watch_tree_close(tree);
         return p ? -ESRCH : -ENOMEM;
@@ -308,7 +334,7 @@ int watch_tree_open(struct watch_tree *tree, pid_t root, bool exact, struct hist
             p->executed = true;
             p->stack_start = stat.stack_start;
         }
-        find_children(tree, p, now_ns); /* they stand behind, and are looked at too */
+        find_children(tree, p); /* they stand behind, and are looked at too */
     }
     return 0;
 }

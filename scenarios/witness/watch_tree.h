@@ -47,9 +47,9 @@ void watch_tree_close(struct watch_tree *tree);
 /* An event of the connector, of whatever process. */
 void watch_tree_take(struct watch_tree *tree, const struct connector_event *event);
 /* Looks at every process once and records what it sees. */
-void watch_tree_look(struct watch_tree *tree, uint64_t now_ns);
+void watch_tree_look(struct watch_tree *tree);
 /* Records which processes ended; to be called when ended_fd is readable. */
-void watch_tree_take_ends(struct watch_tree *tree, uint64_t now_ns);
+void watch_tree_take_ends(struct watch_tree *tree);
 struct watch_process *watch_tree_find(const struct watch_tree *tree, pid_t pid); /* NULL unknown */
 /* Alive and a master: the root, or what has executed a program or has had children. */
 bool watch_tree_is_master(const struct watch_tree *tree, pid_t pid);

@@ -65,8 +65,10 @@ static bool slow_accept_concerns(const struct slow_accept *s, const struct world
                                  const struct hist_record *r)
 {
     bool acting = w->phase_ns != 0 && w->phase == HIST_PHASE_ACT && world_serving(w);
-    bool skipped = (r->flags & (HIST_BIT(HIST_F_REUSED) | HIST_BIT(HIST_F_LAGGING))) != 0;
-    return acting && !skipped && is_quick(w, r->slot) && !belongs_to_the_stopped(s, w, r);
+    uint64_t took_ns = r->kind == HIST_CLIENT_FIRST_BYTE ? r->a : r->c;
+    bool reused = (r->flags & HIST_BIT(HIST_F_REUSED)) != 0;
+    return acting && !reused && !world_mismeasured(w, r, took_ns) && is_quick(w, r->slot) &&
+           !belongs_to_the_stopped(s, w, r);
 }
 
 /* Broken by what the story did, not by waiting. */

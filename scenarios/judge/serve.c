@@ -203,7 +203,7 @@ static void step_observe(struct judge_context *c, const struct hist_record *r)
         s->lag_ns = inside && r->a > s->lag_ns ? r->a : s->lag_ns;
         return;
     }
-    if (!world_serving(w) || r->flags & HIST_BIT(HIST_F_LAGGING) || !step_measures(w, r->slot))
+    if (!world_serving(w) || world_mismeasured(w, r, r->a) || !step_measures(w, r->slot))
         return;
     struct measure *m = r->kind == HIST_CLIENT_CONNECTED ? &s->connect : &s->first_byte;
     if (inside) {

@@ -119,6 +119,9 @@ const struct hist_record *world_cause(const struct world *w, uint32_t pid, uint6
                                       uint64_t to_ns, unsigned which);
 /* The prober was later than limit_ns somewhere in [from_ns, to_ns]. */
 bool world_lagged(const struct world *w, uint64_t from_ns, uint64_t to_ns, uint64_t limit_ns);
+/* Does a client's record say little about how long it took, because the prober was late for half of
+ * that or more? A prober that was late for less measured a wait all the same. */
+bool world_mismeasured(const struct world *w, const struct hist_record *r, uint64_t took_ns);
 /* During a client.end: was it lost to the idle-close race? Sent on a connection that had been idle,
  * gone at once without an answer, and, as far as is known, never executed. */
 bool world_idle_race(const struct world *w, const struct hist_record *end);

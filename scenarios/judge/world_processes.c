@@ -365,6 +365,13 @@ bool world_lagged(const struct world *w, uint64_t from_ns, uint64_t to_ns, uint6
     return false;
 }
 
+bool world_mismeasured(const struct world *w, const struct hist_record *r, uint64_t took_ns)
+{
+    uint64_t from_ns = took_ns < r->t_ns ? r->t_ns - took_ns : 0;
+    return (r->flags & HIST_BIT(HIST_F_LAGGING)) != 0 &&
+           world_lagged(w, from_ns, r->t_ns, took_ns / 2);
+}
+
 /* ---- questions ------------------------------------------------------------------------------ */
 
 const struct world_process *world_process(const struct world *w, uint32_t pid)

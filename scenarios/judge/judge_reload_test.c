@@ -62,6 +62,15 @@ static void zero_loss_tells_apart(void **state)
     VIOLATED(reload_zero_loss, BASELINE GOOD LOADED MINE CRASH("12"));
     /* The master's own kill of an old worker is no excuse. */
     VIOLATED(reload_zero_loss, BASELINE GOOD LOADED MINE "2.24 watch.exit pid=11 a=SIGKILL b=10\n");
+    /* A worker that was stopped hears late that it is to go; its 2 s have run all the same. */
+#define HEARD_LATE                                                                                 \
+    "1.9501 engine.accept conn=9 pid=11\n1.95 fresh conn=9 req=9 slot=0 end=truncated "            \
+    "took=2150ms\n"                                                                                \
+    "4.09 engine.drain pid=11\n"
+    HOLDS(reload_zero_loss,
+          BASELINE GOOD LOADED HEARD_LATE "1.7 director.signal pid=11 a=SIGSTOP b=worker\n");
+    VIOLATED(reload_zero_loss,
+             BASELINE GOOD LOADED HEARD_LATE "1.7 director.signal pid=12 a=SIGSTOP b=worker\n");
     /* Longer than the server may drain (2 s). */
     HOLDS(reload_zero_loss,
           BASELINE GOOD LOADED "1.9 fresh conn=9 req=9 slot=0 end=truncated took=2150ms\n");
@@ -127,6 +136,11 @@ static void bad_config(void **state)
     VIOLATED(reload_bad_config,
              BAD_TOLD "2.3 client.connect_failed conn=5 slot=0 b=ECONNREFUSED a=1ms\n");
     VIOLATED(reload_bad_config, BAD_TOLD "2.3 fresh conn=5 req=5 end=eof-before-response\n");
+    /* Nobody could be answered: the worker was killed. */
+    UNKNOWN(reload_bad_config,
+            BAD_TOLD "2.25 director.signal pid=11 a=SIGKILL b=worker\n2.2501 watch.exit pid=11 "
+                     "a=SIGKILL b=10\n2.24 engine.accept conn=5 pid=11\n"
+                     "2.24 fresh conn=5 req=5 end=eof-before-response took=11ms\n");
     /* That nothing was said is not this guarantee's business. */
     HOLDS(reload_bad_config, BAD TOLD("2.2", "2", "1", "none") GET("2.3", "5", "1", "11"));
     UNKNOWN(reload_bad_config, BAD_TOLD);
@@ -174,6 +188,10 @@ static void leaves_no_trace_for_the_next(void **state)
     VIOLATED(reload_leaves_no_trace,
              THEN TOLD("3.5", "3", "2", "none") GET("3.6", "5", "1", "11") "5 director.stop a=1\n");
     VIOLATED(reload_leaves_no_trace, THEN "5 director.end\n");
+    /* Nobody can be answered, but the engine tells. */
+#define ENGINE_TELLS "engine.reloaded pid=10 gen=3 a=ok b=3\n5 director.end\n"
+    HOLDS(reload_leaves_no_trace, THEN "3.2 engine.reload pid=10 gen=3\n3.3 " ENGINE_TELLS);
+    VIOLATED(reload_leaves_no_trace, THEN "3 engine.reload pid=10 gen=3\n3.3 " ENGINE_TELLS);
     /* Too soon to tell; undone by a fault. */
     UNKNOWN(reload_leaves_no_trace, THEN "3.5 director.stop a=1\n");
     UNKNOWN(reload_leaves_no_trace,

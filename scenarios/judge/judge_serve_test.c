@@ -116,6 +116,11 @@ static void latency_step(void **state)
     HOLDS(serve_latency_step, STEP BASELINE RELOAD DURING("20ms"));
     /* As late as the prober itself. */
     UNKNOWN(serve_latency_step, STEP BASELINE RELOAD DURING("50ms") "3.5 client.lag a=60ms\n");
+    /* Late by little beside what was waited: many that come at once keep the prober busy. */
+#define LAGGING                                                                                    \
+    "3.1 client.first_byte conn=1 req=1 slot=0 a=600ms flags=lagging times=60 every=1ms\n"
+    VIOLATED(serve_latency_step, STEP BASELINE RELOAD "3.05 client.lag a=10ms\n" LAGGING);
+    UNKNOWN(serve_latency_step, STEP BASELINE RELOAD "3.05 client.lag a=400ms\n" LAGGING);
     /* A stall that ends after the window is seen by when the requests were due. */
     VIOLATED(serve_latency_step, STEP BASELINE RELOAD DURING("2500ms"));
     UNKNOWN(serve_latency_step, STEP BASELINE RELOAD);
@@ -201,6 +206,14 @@ static void announced_close_in_a_drain(void **state)
     VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("1.51", "500ms"));
     /* It was answered while draining: that answer could have said so. */
     VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("2.6", "300ms"));
+    /* It was told to go later than the reload was asked for, and idle before that. */
+#define TOLD_AT(t) "0.9 director.reload pid=10 gen=2 a=1 b=1\n" t " engine.drain pid=11\n"
+    UNKNOWN(serve_announced_close,
+            STORY_ENGINE POOLED("1") TOLD_AT("1.5") IDLE_FOR("2.55", "1500ms"));
+    VIOLATED(serve_announced_close,
+             STORY_ENGINE POOLED("1") TOLD_AT("1.5") IDLE_FOR("2.3", "1200ms"));
+    VIOLATED(serve_announced_close,
+             STORY_ENGINE POOLED("1") TOLD_AT("1.5") IDLE_FOR("2.55", "900ms"));
     /* A reload that is to be refused lets nobody drain. */
     VIOLATED(serve_announced_close,
              STORY_SERVER POOLED("1") "1.5 director.reload pid=10 gen=2 a=0 b=1\n" IDLE_FOR(
@@ -268,12 +281,16 @@ static void idle_race(void **state)
     assert_int_equal(r.verdict, VERDICT_HOLDS);
     assert_non_null(strstr(r.text, "1 idempotent requests lost"));
     /* What told its worker to go is the cause: the first reload since the connection was begun. */
-#define ASKED(t, valid, seq) t " director.reload pid=10 gen=2 a=" valid " b=" seq "\n"
-    const char *reloaded = STORY_SERVER ASKED("0.5", "1", "1") ASKED("1.5", "0", "2")
-        ASKED("1.9", "1", "3") ASKED("1.95", "1", "4") POOLED("2")
+#define ASKED(t, gen, valid, seq) t " director.reload pid=10 gen=" gen " a=" valid " b=" seq "\n"
+    const char *reloaded = STORY_SERVER ASKED("0.5", "1", "1", "1") ASKED("1.5", "2", "0", "2")
+        ASKED("1.9", "3", "1", "3") ASKED("1.95", "4", "1", "4") POOLED("2")
             AGAIN("2", "001", "eof-before-response", "reused,unsafe");
     BLAMES(serve_idle_race, "client.end", 0, "director.reload", reloaded);
     assert_int_equal(story_judge(G_serve_idle_race, reloaded).violations[0].cause.b, 3);
+    /* ... to a newer configuration than it served: the one before was under way. */
+    const char *slow = STORY_SERVER ASKED("1.5", "1", "1", "2") ASKED("1.9", "2", "1", "3")
+        POOLED("2") AGAIN("2", "001", "eof-before-response", "reused,unsafe");
+    assert_int_equal(story_judge(G_serve_idle_race, slow).violations[0].cause.b, 3);
     BLAMES(serve_idle_race, "client.end", 0, NULL,
            STORY_SERVER POOLED("2") AGAIN("2", "001", "eof-before-response", "reused,unsafe"));
     /* The crash of the worker is another matter. */

@@ -326,7 +326,8 @@ static void bad_client(struct judge_context *c, const struct hist_record *r)
         if (!b->served && (r->gen == 0 || !is_bad_gen(b, r->gen)))
             judge_seen(c, 1);
         b->served = true;
-    } else if (end_is_failure(w, r)) {
+    } else if (end_is_failure(w, r) &&
+               outside_cause(w, server_of(w, r), begun_of(w, r), r) == NULL) {
         if (b->failures++ == 0)
             b->first_failure = *r;
     }
@@ -400,6 +401,7 @@ struct trace {
     struct hist_record before; /* the master's state before a failed reload */
     struct hist_record failed; /* the last reload that failed */
     struct hist_record next;   /* a valid reload after it, whose effect is awaited */
+    bool heard;                /* the engine has begun it */
     uint64_t pairs, later, undecided;
 };
 
@@ -495,9 +497,17 @@ static void trace_observe(struct judge_context *c, const struct hist_record *r)
             t->failed = *r;
         else if (t->failed.kind != HIST_NONE)
             t->next = *r;
+        t->heard = false;
         break;
     case HIST_DIRECTOR_RELOADED:
         trace_reloaded(c, r);
+        break;
+    case HIST_ENGINE_RELOAD:
+        t->heard = true;
+        break;
+    case HIST_ENGINE_RELOADED: /* there may be nobody whom it could answer */
+        if (t->next.kind != HIST_NONE && t->heard && r->a == HIST_REPORT_OK)
+            trace_resolve(c);
         break;
     case HIST_DIRECTOR_STOP:
         trace_give_up(c);
@@ -521,13 +531,10 @@ static void trace_finish(struct judge_context *c)
                    (ull)t->pairs, (ull)t->later);
 }
 
-static const unsigned trace_kinds[] = {HIST_DIRECTOR_BASELINE,
-                                       HIST_DIRECTOR_RELOAD,
-                                       HIST_DIRECTOR_RELOADED,
-                                       HIST_DIRECTOR_CUT_OVER,
-                                       HIST_DIRECTOR_STOP,
-                                       HIST_CLIENT_FIRST_BYTE,
-                                       HIST_NONE};
+static const unsigned trace_kinds[] = {
+    HIST_ENGINE_RELOAD,   HIST_ENGINE_RELOADED,   HIST_DIRECTOR_BASELINE,
+    HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_CUT_OVER,
+    HIST_DIRECTOR_STOP,   HIST_CLIENT_FIRST_BYTE, HIST_NONE};
 const struct checker judge_reload_leaves_no_trace = {.kinds = trace_kinds,
                                                      .state_size = sizeof(struct trace),
                                                      .observe = trace_observe,

@@ -16,8 +16,7 @@ enum {
 
 struct pending {
     struct hist_record exit;
-    uint64_t born_ns;
-    int16_t slot;
+    struct world_process worker; /* as it was then */
 };
 
 struct deadline {
@@ -26,6 +25,7 @@ struct deadline {
     size_t pending_count;
     uint64_t worst_ns, sum_ns, replaced;
     uint64_t master_stopped_ns; /* a master that is stopped replaces nobody */
+    uint64_t shrunk_ns;         /* and one that was asked for fewer workers one less */
 };
 
 static void deadline_drop(struct deadline *d, size_t i)
@@ -43,9 +43,9 @@ static size_t deadline_find(const struct deadline *d, const struct world *w,
     for (size_t i = 0; i < d->pending_count; i++) {
         if (p->born_ns + slack_ns < d->pending[i].exit.t_ns)
             continue;
-        if (p->slot >= 0 && d->pending[i].slot == p->slot)
+        if (p->slot >= 0 && d->pending[i].worker.slot == p->slot)
             return i;
-        if (any == PENDING_MAX && (p->slot < 0 || d->pending[i].slot < 0))
+        if (any == PENDING_MAX && (p->slot < 0 || d->pending[i].worker.slot < 0))
             any = i;
     }
     return any;
@@ -75,8 +75,7 @@ static void deadline_exit(struct judge_context *c, const struct hist_record *r)
         return;
     }
     if (d->pending_count < PENDING_MAX)
-        d->pending[d->pending_count++] =
-            (struct pending){.exit = *r, .born_ns = p->born_ns, .slot = p->slot};
+        d->pending[d->pending_count++] = (struct pending){.exit = *r, .worker = *p};
 }
 
 static void deadline_accepts(struct judge_context *c, const struct hist_record *r)
@@ -107,8 +106,9 @@ static void deadline_accepts(struct judge_context *c, const struct hist_record *
 static void deadline_overdue(struct judge_context *c, const struct pending *p, uint64_t at_ns)
 {
     const struct deadline *d = c->state;
-    if (at_ns <= p->exit.t_ns + c->world->param[HIST_P_RESPAWN_DEADLINE] ||
-        d->master_stopped_ns > p->exit.t_ns)
+    uint64_t due_ns = p->exit.t_ns + c->world->param[HIST_P_RESPAWN_DEADLINE];
+    bool unwanted = d->shrunk_ns > p->worker.born_ns && d->shrunk_ns <= due_ns;
+    if (at_ns <= due_ns || d->master_stopped_ns > p->exit.t_ns || unwanted)
         return;
     judge_seen(c, 1);
     judge_violate(c, &p->exit, NULL, "worker %u ended and nobody had taken its place %.1f ms later",
@@ -120,7 +120,7 @@ static void deadline_committed(struct judge_context *c)
 {
     struct deadline *d = c->state;
     for (size_t i = d->pending_count; i-- > 0;) {
-        if (d->pending[i].born_ns >= d->rolls.committed_ns)
+        if (!rolls_retired(&d->rolls, &d->pending[i].worker))
             continue;
         deadline_overdue(c, &d->pending[i], d->rolls.committed_ns);
         deadline_drop(d, i);
@@ -131,8 +131,19 @@ static void deadline_committed(struct judge_context *c)
 static void deadline_not_forked(struct deadline *d, int16_t slot)
 {
     for (size_t i = d->pending_count; i-- > 0;)
-        if (slot < 0 || d->pending[i].slot < 0 || d->pending[i].slot == slot)
+        if (slot < 0 || d->pending[i].worker.slot < 0 || d->pending[i].worker.slot == slot)
             deadline_drop(d, i);
+}
+
+/* What the story tells the master that has a say in whom it replaces. */
+static void deadline_signal(struct deadline *d, const struct world *w, const struct hist_record *r)
+{
+    if (r->pid != w->master_pid || (r->kind == HIST_STORM_SIGNAL && r->c != 0))
+        return;
+    if (r->a == SIGSTOP || r->a == SIGCONT)
+        d->master_stopped_ns = r->t_ns;
+    else if (r->a == SIGTTOU)
+        d->shrunk_ns = r->t_ns;
 }
 
 static void deadline_observe(struct judge_context *c, const struct hist_record *r)
@@ -147,9 +158,8 @@ static void deadline_observe(struct judge_context *c, const struct hist_record *
         deadline_accepts(c, r);
     else if (r->kind == HIST_ENGINE_SPAWN_FAILED)
         deadline_not_forked(d, r->slot);
-    else if (r->kind == HIST_DIRECTOR_SIGNAL && r->pid == c->world->master_pid &&
-             (r->a == SIGSTOP || r->a == SIGCONT))
-        d->master_stopped_ns = r->t_ns;
+    else if (r->kind == HIST_DIRECTOR_SIGNAL || r->kind == HIST_STORM_SIGNAL)
+        deadline_signal(d, c->world, r);
 }
 
 static void deadline_finish(struct judge_context *c)

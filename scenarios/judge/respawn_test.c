@@ -283,6 +283,34 @@ static void deadline_is_not_about_workers_of_an_undone_reload(void **state)
                 ENDS("9.0"));
 }
 
+/* 11 dies while a reload is tried, and who takes its place dies as the reload succeeds. */
+static void deadline_is_not_about_the_old_configuration(void **state)
+{
+    (void)state;
+#define OLD_REPLACED                                                                               \
+    "1.15 engine.spawn pid=15 slot=0 gen=1\n1.16 engine.worker_ready pid=15 slot=0\n"
+#define TRIES_LONG                                                                                 \
+    DEADLINE TRIES "1.18 engine.worker_ready pid=14 slot=1 gen=2\n" KILLED("1.12", "11", "0")      \
+        OLD_REPLACED KILLED("1.3", "15", "0")
+    HOLDS(respawn_deadline,
+          STORY_ENGINE TRIES_LONG "1.5 engine.reloaded pid=10 gen=2 a=ok b=2\n" ENDS("9.0"));
+    VIOLATED(respawn_deadline,
+             STORY_ENGINE TRIES_LONG "1.5 engine.reloaded pid=10 gen=2 a=undone b=2\n" ENDS("9.0"));
+}
+
+/* 11 is stopped, hears nothing of the TTOU that was for it, and is killed for its silence. */
+static void deadline_is_not_about_a_worker_that_is_one_too_many(void **state)
+{
+    (void)state;
+#define TTOU(t) t " director.signal pid=10 a=SIGTTOU b=master\n"
+    UNKNOWN(respawn_deadline,
+            STORY_ENGINE DEADLINE TTOU("0.5") DIES("1.0", "11", "0", "9") ENDS("3.0"));
+    VIOLATED(respawn_deadline,
+             STORY_ENGINE DEADLINE TTOU("-0.75") DIES("1.0", "11", "0", "9") ENDS("3.0"));
+    VIOLATED(respawn_deadline,
+             STORY_ENGINE DEADLINE TTOU("1.6") DIES("1.0", "11", "0", "9") ENDS("3.0"));
+}
+
 static void count_of_an_untraced_server_survives_a_refused_reload(void **state)
 {
     (void)state;
@@ -469,6 +497,8 @@ int main(void)
         cmocka_unit_test(count_expects_what_the_new_configuration_asks_for),
         cmocka_unit_test(count_is_not_about_workers_that_never_served),
         cmocka_unit_test(deadline_is_not_about_workers_of_an_undone_reload),
+        cmocka_unit_test(deadline_is_not_about_the_old_configuration),
+        cmocka_unit_test(deadline_is_not_about_a_worker_that_is_one_too_many),
         cmocka_unit_test(count_of_an_untraced_server_survives_a_refused_reload),
         cmocka_unit_test(count_of_an_untraced_server_cannot_tell_after_a_bare_hup),
         cmocka_unit_test(count_reports_an_old_zombie_once),

@@ -21,6 +21,7 @@ static bool end(struct rolls *rolls, const struct hist_record *r)
     if (succeeded) {
         rolls->committed_ns = rolls->begun_ns;
         rolls->workers = rolls->trying_workers;
+        rolls->gen = rolls->trying_gen;
         rolls->undone_from = rolls->undone_to = 0;
     } else if (r->a == HIST_REPORT_UNDONE && rolls->begun_ns != 0) {
         rolls->undone_from = rolls->undone_from != 0 ? rolls->undone_from : rolls->trying_gen;
@@ -59,12 +60,16 @@ bool rolls_undone(const struct rolls *rolls, const struct world_process *p)
 
 bool rolls_retired(const struct rolls *rolls, const struct world_process *p)
 {
-    return p->drain_ns != 0 || p->born_ns < rolls->committed_ns || rolls_undone(rolls, p);
+    /* One that died during the reload was replaced by one of the old configuration. */
+    bool old = p->generation != 0 ? p->generation < rolls->gen : p->born_ns < rolls->committed_ns;
+    return p->drain_ns != 0 || old || rolls_undone(rolls, p);
 }
 
 bool rolls_may_retire(const struct rolls *rolls, const struct world_process *p)
 {
-    return rolls_retired(rolls, p) || p->born_ns < rolls->begun_ns;
+    bool old =
+        p->generation != 0 ? p->generation < rolls->trying_gen : p->born_ns < rolls->begun_ns;
+    return rolls_retired(rolls, p) || (rolls->begun_ns != 0 && old);
 }
 
 uint64_t rolls_wanted(const struct rolls *rolls, const struct world *world)

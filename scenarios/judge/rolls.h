@@ -22,6 +22,7 @@ struct rolls {
     uint64_t trying_workers;         /* and the one that is being tried */
     uint64_t workers;                /* and the one that serves; 0 not told */
     uint32_t trying_gen;             /* the engine's generation that is being tried; 0 not told */
+    uint32_t gen;                    /* and the one that serves; 0 not told */
     uint32_t undone_from, undone_to; /* and those that were given up since the last success */
 };
 

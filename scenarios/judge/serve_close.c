@@ -6,6 +6,8 @@
 #define MS(ns) ((double)(ns) / 1e6)
 typedef unsigned long long ull;
 
+enum { IN_TRANSIT_NS = 10000000 }; /* of an answer: sent then, read now */
+
 /* The kind of a population, or `otherwise` where it was not told. */
 static enum hist_population kind_of(const struct world *w, int16_t index,
                                     enum hist_population otherwise)
@@ -70,9 +72,15 @@ static bool idle_long_enough(struct judge_context *c, const struct hist_record *
 static bool drained_while_idle(struct judge_context *c, const struct hist_record *r)
 {
     struct announced *a = c->state;
-    const struct hist_record *start = starts_within(&a->starts, earlier(r->t_ns, r->b), r->t_ns);
-    return start != NULL &&
-           drain_idle_passed(c->world, server_of(c->world, r), start->t_ns, r->t_ns);
+    uint32_t pid = server_of(c->world, r);
+    const struct world_process *p = world_process(c->world, pid);
+    uint64_t idle_ns = earlier(r->t_ns, r->b);
+    const struct hist_record *start = starts_within(&a->starts, idle_ns, r->t_ns);
+    /* It may have been told to go long after the reload was asked for, and by one that is undone.
+     */
+    if (p != NULL && p->drain_ns + IN_TRANSIT_NS > idle_ns && p->drain_ns < r->t_ns)
+        return drain_idle_passed(c->world, pid, p->drain_ns, r->t_ns);
+    return start != NULL && drain_idle_passed(c->world, pid, start->t_ns, r->t_ns);
 }
 
 /* The engine says that it needed the place for another connection. */
@@ -93,8 +101,7 @@ static void announced_silent(struct judge_context *c, const struct hist_record *
     } else if (shed_at_limit(c->world, r)) {
         a->by_limit++;
     } else {
-        const struct hist_record *start =
-            starts_within(&a->starts, earlier(r->t_ns, LATER_NS), r->t_ns);
+        const struct hist_record *start = starts_of_connection(&a->starts, c->world, r);
         struct suspicion s = {.record = *r, .from_ns = earlier(r->t_ns, LATER_NS)};
         s.pid = server_of(c->world, r);
         if (start != NULL)

@@ -34,9 +34,19 @@ const struct hist_record *starts_of_connection(const struct starts *s, const str
                                                const struct hist_record *r)
 {
     const struct world_connection *connection = world_connection(w, r->conn);
+    const struct hist_record *first = NULL;
     if (connection == NULL || connection->connect_ns == 0)
         return NULL;
-    return starts_within(s, connection->connect_ns, r->t_ns);
+    if (connection->newest_gen == 0)
+        return starts_within(s, connection->connect_ns, r->t_ns);
+    for (size_t i = 0; i < STARTS_MAX && i < s->count; i++) {
+        const struct hist_record *start = &s->records[(s->count - 1 - i) % STARTS_MAX];
+        if (start->kind == HIST_DIRECTOR_RELOAD && start->gen <= connection->newest_gen)
+            break;
+        if (start->t_ns < r->t_ns)
+            first = start;
+    }
+    return first;
 }
 
 /* The story's bound leaves the server some time to end what it cuts; where only that bound is
@@ -48,11 +58,14 @@ static uint64_t own_bound_ns(const struct world *w)
     return world_param(w, HIST_P_DRAIN_TIMEOUT, bound_ns - margin_ns);
 }
 
-/* When process `pid` began to drain, as far as the server tells; else when that was asked for. */
+/* When process `pid` began to drain, as far as the server tells; else when that was asked for. One
+ * that was stopped or stalled heard late that it is to go, and its time ran all the same. */
 static uint64_t drain_begin_ns(const struct world *w, uint32_t pid, uint64_t start_ns)
 {
     const struct world_process *p = world_process(w, pid);
-    return p != NULL && p->drain_ns > start_ns ? p->drain_ns : start_ns;
+    bool told = p != NULL && p->drain_ns > start_ns;
+    return told && world_cause(w, pid, 0, p->drain_ns, WORLD_SLOWS) == NULL ? p->drain_ns
+                                                                            : start_ns;
 }
 
 static bool drain_is_bounded(const struct world *w)

@@ -20,7 +20,8 @@ struct starts {
 bool starts_take(struct starts *s, const struct hist_record *r);
 /* The first start in (from_ns, to_ns). NULL: none. */
 const struct hist_record *starts_within(const struct starts *s, uint64_t from_ns, uint64_t to_ns);
-/* The first start since the connection of this record was begun: its worker was told to go then.
+/* What told the worker of this record's connection to go: the first reload to a newer configuration
+ * than its answers named, or where they named none the first start since the connection was begun.
  * NULL: none, or nothing is known of the connection. */
 const struct hist_record *starts_of_connection(const struct starts *s, const struct world *w,
                                                const struct hist_record *r);

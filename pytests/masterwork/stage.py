@@ -208,8 +208,8 @@ class Stage:
     def finish_load(self) -> None:
         """No new requests; those under way end, at the latest when their clients lose patience."""
         if self.prober and self.prober.done is None:
-            longest = max(int(load.options.get("timeout", CLIENT_TIMEOUT_MS))
-                          for load in self.loads)
+            longest = max(int(load.options.get(name, CLIENT_TIMEOUT_MS))
+                          for load in self.loads for name in ("timeout", "connect_timeout"))
             for load in self.loads:
                 self.say(f"stop {load.name}")
             self.until(lambda: self.state.value("outstanding") == 0, longest * NS["ms"])

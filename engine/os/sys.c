@@ -15,15 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "faultinject/fault.h"
 
-enum { EVENTS_MAX = 64, IOV_SHORT_MAX = 64, CORRUPT_BYTES_MAX = 4096 };
+enum { IOV_SHORT_MAX = 64, CORRUPT_BYTES_MAX = 4096 };
 
 static inline long result_of(long returned)
 {
@@ -405,58 +403,8 @@ int sys_unlink(const char *path)
     return error ? error : (int)result_of(unlink(path));
 }
 
-/* ---- epoll ------------------------------------------------------------------------------------
- */
-
-int sys_epoll_create(void)
-{
-    return (int)result_of(epoll_create1(EPOLL_CLOEXEC));
-}
-
-int sys_epoll_add_exclusive(int epoll_fd, int fd)
-{
-    int error = refusal(FAULT_net_epoll_ctl);
-    if (error)
-        return error;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = fd};
-    return (int)result_of(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event));
-}
-
-/* No fault point: taking a descriptor out needs no memory and cannot fail for a caller that put it
- * in. */
-int sys_epoll_del(int epoll_fd, int fd)
-{
-    return (int)result_of(epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL));
-}
-
-int sys_epoll_wait_ready(int epoll_fd, int *fds, int max)
-{
-    struct epoll_event events[EVENTS_MAX];
-    int ready = (int)RETRY(epoll_wait(epoll_fd, events, max < EVENTS_MAX ? max : EVENTS_MAX, 0));
-    for (int i = 0; i < ready; i++)
-        fds[i] = events[i].data.fd;
-    return ready;
-}
-
 /* ---- memory -----------------------------------------------------------------------------------
  */
-
-void *sys_map_shared(size_t size, int *err)
-{
-    int error = refusal(FAULT_mem_map);
-    void *at = MAP_FAILED;
-    if (!error) {
-        at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        error = at == MAP_FAILED ? -errno : 0;
-    }
-    *err = error;
-    return error ? NULL : at;
-}
-
-void sys_unmap(void *addr, size_t size)
-{
-    munmap(addr, size);
-}
 
 void *sys_alloc(size_t size)
 {

@@ -50,17 +50,7 @@ int sys_stat(const char *path, struct stat *out);
 int sys_rename(const char *from, const char *to);
 int sys_unlink(const char *path);
 
-/* epoll, for the inner descriptor that watches listeners exclusively */
-int sys_epoll_create(void);
-int sys_epoll_add_exclusive(int epoll_fd, int fd);
-int sys_epoll_del(int epoll_fd, int fd);
-/* Without waiting: puts the descriptors that are readable into fds and returns how many. */
-int sys_epoll_wait_ready(int epoll_fd, int *fds, int max);
-
-/* memory */
-/* Anonymous, zeroed, inherited memory; NULL and *err = -errno when there is none. */
-void *sys_map_shared(size_t size, int *err);
-void sys_unmap(void *addr, size_t size);
+/* memory; shared memory is engine/os/memfd.h */
 void *sys_alloc(size_t size); /* NULL when there is none; free() it */
 
 #endif

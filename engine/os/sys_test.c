@@ -1,5 +1,6 @@
 /* The door to the kernel, with nothing going wrong on purpose: each call works, says its error as a
  * negative errno, and is retried when a signal interrupts it. */
+#include "engine/os/memfd.h"
 #include "engine/os/sys.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -139,9 +141,6 @@ static void errors_are_negative_errnos(void **state)
     assert_int_equal(sys_kill(getpid(), 99), -EINVAL);
     assert_int_equal(sys_rlimit_get(99, &limit), -EINVAL);
     assert_int_equal(sys_rlimit_set(99, 1), -EINVAL);
-    assert_int_equal(sys_epoll_add_exclusive(-1, 0), -EBADF);
-    assert_int_equal(sys_epoll_del(-1, 0), -EBADF);
-    assert_int_equal(sys_epoll_wait_ready(-1, (int[1]){0}, 1), -EBADF);
 }
 
 static void a_descriptor_is_passed_over_a_channel(void **state)
@@ -172,26 +171,6 @@ static void a_descriptor_is_passed_over_a_channel(void **state)
     sys_close(fds[0]);
     assert_int_equal(sys_recvmsg_fd(fds[1], buf, sizeof buf, &passed), 0); /* the other end went */
     sys_close(fds[1]);
-}
-
-static void listeners_are_watched(void **state)
-{
-    (void)state;
-    struct sockaddr_in addr;
-    int fds[4], l = listener(&addr), e = sys_epoll_create();
-    assert_true(e >= 0 && is_cloexec(e));
-    assert_int_equal(sys_epoll_add_exclusive(e, l), 0);
-    assert_int_equal(sys_epoll_wait_ready(e, fds, 4), 0);
-    int c = sys_socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(sys_connect(c, (struct sockaddr *)&addr, sizeof addr), 0);
-    assert_int_equal(sys_epoll_wait_ready(e, fds, 4), 1);
-    assert_int_equal(fds[0], l);
-    assert_int_equal(sys_epoll_del(e, l), 0);
-    assert_int_equal(sys_epoll_wait_ready(e, fds, 4), 0);
-    assert_int_equal(sys_epoll_del(e, l), -ENOENT);
-    sys_close(c);
-    sys_close(l);
-    sys_close(e);
 }
 
 /* ---- processes, files, memory -----------------------------------------------------------------
@@ -264,8 +243,8 @@ static void files_are_written_read_and_moved(void **state)
 static void memory_is_shared_and_zeroed(void **state)
 {
     (void)state;
-    int err = 1, status;
-    unsigned char *at = sys_map_shared(100000, &err);
+    int err = 1, fd, status;
+    unsigned char *at = memfd_map("sys-test", 100000, &fd, &err);
     assert_non_null(at);
     assert_int_equal(err, 0);
     assert_int_equal(at[0] + at[99999], 0);
@@ -276,8 +255,9 @@ static void memory_is_shared_and_zeroed(void **state)
     }
     sys_waitpid(pid, &status, 0);
     assert_int_equal(at[99999], 9);
-    sys_unmap(at, 100000);
-    assert_null(sys_map_shared(SIZE_MAX / 2, &err));
+    munmap(at, 100000);
+    sys_close(fd);
+    assert_null(memfd_map("sys-test", SIZE_MAX / 2, &fd, &err));
     assert_int_equal(err, -ENOMEM);
     void *memory = sys_alloc(100);
     assert_non_null(memory);
@@ -323,7 +303,6 @@ int main(void)
         cmocka_unit_test(a_connection_is_made_and_used),
         cmocka_unit_test(errors_are_negative_errnos),
         cmocka_unit_test(a_descriptor_is_passed_over_a_channel),
-        cmocka_unit_test(listeners_are_watched),
         cmocka_unit_test(a_child_is_forked_killed_and_reaped),
         cmocka_unit_test(limits_are_set),
         cmocka_unit_test(files_are_written_read_and_moved),

@@ -22,21 +22,23 @@ CFLAGS += -std=gnu11 -O2 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN)
 LDFLAGS += $(SAN)
 
 # ---- layers: each line names a folder, its libraries and those below it, in link order ----------
-FOLDERS := engine/core engine/os engine/conf engine/shm engine/http engine/worker engine/master \
-           engine/sim faultinject scenarios/history scenarios/judge scenarios/witness
+FOLDERS := engine/core engine/os engine/conf engine/shm engine/tls engine/upstream engine/http \
+           engine/worker engine/master engine/sim faultinject scenarios/history scenarios/judge scenarios/witness
 LIBS_scenarios/history := scenarios/history
 LIBS_faultinject := faultinject $(LIBS_scenarios/history)
 LIBS_engine/core := engine/core
 LIBS_engine/os := engine/os $(LIBS_faultinject)
 LIBS_engine/conf := engine/conf $(LIBS_engine/os)
 LIBS_engine/shm := engine/shm $(LIBS_engine/os)
-LIBS_engine/http := engine/http engine/conf engine/core engine/shm $(LIBS_engine/os)
+LIBS_engine/tls := engine/tls engine/conf engine/shm $(LIBS_engine/os)
+LIBS_engine/upstream := engine/upstream engine/core $(LIBS_engine/tls)
+LIBS_engine/http := engine/http $(LIBS_engine/upstream)
 LIBS_engine/worker := engine/worker $(LIBS_engine/http)
 LIBS_engine/master := engine/master $(LIBS_engine/worker)
 LIBS_scenarios/judge := scenarios/judge $(LIBS_scenarios/history)
 LIBS_engine/sim := engine/sim engine/core $(LIBS_scenarios/judge) $(LIBS_faultinject)
 LIBS_scenarios/witness := scenarios/witness $(LIBS_scenarios/history)
-SYSLIBS := -lev -lssl -lcrypto -ljansson -lz -lpthread -lm
+SYSLIBS := -lev -lssl -lcrypto -lpcre2-8 -ljansson -lz -lpthread -lm
 
 sources = $(filter-out %_test.c,$(wildcard $(1)/*.c))
 programs = $(wildcard $(1)/mw-*.c)
@@ -49,6 +51,13 @@ TESTS := $(foreach f,$(FOLDERS),$(wildcard $(f)/*_test.c))
 TEST_BINS := $(patsubst %.c,$(BUILD)/test/%,$(TESTS))
 PROGRAMS := $(foreach f,$(FOLDERS),$(call programs,$(f)))
 PROGRAM_BINS := $(patsubst %.c,$(BUILD)/bin/%,$(notdir $(PROGRAMS)))
+
+# Objects made with other flags are of no use: a change of them starts afresh, before make looks
+# at what there is.
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS)
+ifneq ($(FLAGS),$(shell cat $(BUILD)/flags 2>/dev/null))
+$(shell rm -rf $(BUILD)/obj $(BUILD)/lib; mkdir -p $(BUILD); echo '$(FLAGS)' > $(BUILD)/flags)
+endif
 
 .DEFAULT_GOAL := all
 .PHONY: help deps all verify test unit check tidy format format-check san bench clean install
@@ -81,21 +90,12 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
 include faultinject/shim/shim.mk
 
-$(BUILD)/obj/%.o: %.c | $(BUILD)/flags
+$(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  cc     $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
-
-# Objects made with other flags are of no use: a change of them starts afresh.
-$(BUILD)/flags: FORCE
-	@mkdir -p $(BUILD)
-	@flags='$(CC) $(CPPFLAGS) $(CFLAGS)'; \
-	 if [ -f $@ ] && [ "$$(cat $@)" != "$$flags" ]; then rm -rf $(BUILD)/obj $(BUILD)/lib; fi; \
-	 if [ ! -f $@ ] || [ "$$(cat $@)" != "$$flags" ]; then echo "$$flags" > $@; fi
-.PHONY: FORCE
-FORCE:
 
 $(BUILD)/bin/masterwork: Makefile
 	@mkdir -p $(@D)

@@ -14,12 +14,16 @@ MAX_FILE, MAX_FUNCTION, MAX_COLUMNS = 600, 70, 100
 # A folder may include what stands here, and itself. Layers point downwards only.
 HISTORY, FAULT = "scenarios/history", "faultinject"
 OS = ("engine/os", FAULT, HISTORY)
-HTTP = ("engine/conf", "engine/core", "engine/shm", *OS)
+TLS = ("engine/conf", "engine/shm", *OS)
+UPSTREAM = ("engine/tls", "engine/core", *TLS)
+HTTP = ("engine/upstream", *UPSTREAM)
 MAY_INCLUDE = {
     "engine/core": (),
     "engine/os": (FAULT, HISTORY),
     "engine/conf": OS,
     "engine/shm": OS,
+    "engine/tls": TLS,
+    "engine/upstream": UPSTREAM,
     "engine/http": HTTP,
     "engine/worker": ("engine/http", *HTTP),
     "engine/master": ("engine/worker", "engine/http", *HTTP),

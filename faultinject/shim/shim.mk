@@ -16,7 +16,7 @@ SHIM_TESTS := $(patsubst %.c,$(BUILD)/test/%,$(wildcard faultinject/shim/*_test.
 all: $(SHIM)
 TEST_BINS += $(SHIM_TESTS)
 
-$(BUILD)/obj/pic/%.o: %.c | $(BUILD)/flags
+$(BUILD)/obj/pic/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  cc     $< (shim)"
 	@$(CC) $(CPPFLAGS) $(filter-out $(SAN),$(CFLAGS)) $(SHIM_FLAGS) -MMD -MP -c -o $@ $<

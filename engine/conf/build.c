@@ -344,7 +344,7 @@ bool build_conf(struct load *load)
 {
     build_main(load);
     if (!build_affinity(load) || !build_log_files(load) || !build_servers(load) ||
-        !build_listens(load))
+        !build_listens(load) || !load_build_zones(load))
         return false;
     load->conf->log_file_count = load->log_files.count;
     return true;

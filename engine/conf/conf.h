@@ -146,6 +146,20 @@ struct conf_listen {
     size_t server_count;
 };
 
+enum { CONF_ZONE_NAME_MAX = 63, CONF_ZONE_BYTES_MIN = 32768 };
+/* Shared memory that directives ask for; unique by name within a configuration. */
+enum conf_zone_kind {
+#define ZONE_KIND(symbol, directive) CONF_ZONE_##symbol,
+#include "engine/conf/zones.def"
+#undef ZONE_KIND
+    CONF_ZONE_KIND_COUNT
+};
+struct conf_zone {
+    struct conf_str name;
+    enum conf_zone_kind kind;
+    size_t size; /* bytes */
+};
+
 /* A file the configuration was read from. */
 struct conf_source {
     struct conf_str path, text;
@@ -180,6 +194,8 @@ struct conf {
     size_t server_count;
     const struct conf_log_file *log_files;
     size_t log_file_count;
+    const struct conf_zone *zones;
+    size_t zone_count;
     const struct conf_source *sources; /* for -T: each file once, in the order first read */
     size_t source_count;
     struct arena *arena; /* owns everything above */

@@ -118,7 +118,7 @@ struct load {
     struct scope *http;
     bool has_events;
     size_t log_file_max; /* directives that name a log */
-    struct list sources, env, affinity, log_files, formats, listeners, servers;
+    struct list sources, env, affinity, log_files, formats, listeners, servers, zones;
 };
 
 typedef bool directive_setter(struct load *load, struct scope *scope,
@@ -190,6 +190,13 @@ bool load_path(struct load *load, struct conf_str folder, struct conf_str name,
 bool load_refuse_variables(struct load *load, const struct word *word, const char *directive);
 /* Never fails: build.c made room for log_file_max files. */
 const struct conf_log_file *load_log_file(struct load *load, struct conf_str path);
+
+/* zone.c: declares a zone (size in bytes), or names one that is declared elsewhere (size 0). Its
+ * place in conf.zones comes back in *index. */
+bool load_zone(struct load *load, enum conf_zone_kind kind, struct conf_str name, size_t size,
+               const struct place *place, size_t *index);
+/* Everything was read: each zone that was named must have been declared. */
+bool load_build_zones(struct load *load);
 
 /* scope.c */
 const struct value *scope_value(const struct scope *scope, enum directive_id id);

@@ -24,6 +24,7 @@
 #include "engine/http/date.h"
 #include "engine/http/pool.h"
 #include "engine/shm/scoreboard.h"
+#include "engine/shm/zone.h"
 
 enum { EXCHANGE_HEADERS_MAX = 100, ANSWER_HEADERS_MAX = 8, INTERNAL_REDIRECTS_MAX = 10 };
 
@@ -32,6 +33,7 @@ struct access_logs;
 /* What all requests of a worker share. */
 struct http_site {
     const struct scoreboard *board;
+    const struct zones *zones; /* parallel to conf->zones */
     struct access_logs *logs;
     struct conf_str hostname;
     int slot;

@@ -33,6 +33,7 @@ void child_run_worker(struct master *m, const struct process *p, const struct ge
         .row = &m->board->rows[p->row],
         .listen_fds = g->listen_fds,
         .log_fds = g->log_fds,
+        .zones = g->zones,
         .channel_fd = p->channel_fd,
         .drain_ns = g->conf->shutdown_timeout_ns,
     };

@@ -111,7 +111,7 @@ static struct conf *load(struct master *m, uint32_t generation)
         return NULL;
     }
     conf->generation = generation;
-    if (generation_open(&m->trying, conf, &m->listeners, &open_error) < 0) {
+    if (generation_open(&m->trying, conf, &m->current, &m->listeners, &open_error) < 0) {
         snprintf(m->refusal, sizeof(m->refusal), "[emerg] %s", open_error.text);
         conf_free(conf);
         return NULL;

@@ -81,8 +81,40 @@ static int check_error_log(const struct conf *conf, struct listeners_error *erro
     return fd;
 }
 
-int generation_open(struct generation *g, struct conf *conf, struct listeners *listeners,
-                    struct listeners_error *error)
+#define ZONE_KIND(symbol, directive) extern const struct zone_kind zone_kind_##symbol;
+#include "engine/conf/zones.def"
+#undef ZONE_KIND
+static const struct zone_kind *const zone_kinds[] = {
+#define ZONE_KIND(symbol, directive) [CONF_ZONE_##symbol] = &zone_kind_##symbol,
+#include "engine/conf/zones.def"
+#undef ZONE_KIND
+    [CONF_ZONE_KIND_COUNT] = NULL,
+};
+_Static_assert((int)CONF_ZONE_NAME_MAX < ZONE_NAME_MAX &&
+                   (int)CONF_ZONE_BYTES_MIN == ZONE_BYTES_MIN,
+               "what the configuration accepts, shared memory can do");
+
+static int open_zones(struct generation *g, const struct conf *conf,
+                      const struct generation *before, struct listeners_error *error)
+{
+    int err = -ENOMEM;
+    struct zone_wish *wishes = calloc(conf->zone_count + 1, sizeof *wishes);
+    for (size_t i = 0; wishes != NULL && i < conf->zone_count; i++) {
+        const struct conf_zone *zone = &conf->zones[i];
+        wishes[i] = (struct zone_wish){zone->name.at, zone_kinds[zone->kind], zone->size};
+    }
+    if (wishes != NULL)
+        g->zones =
+            zones_open(wishes, conf->zone_count, before != NULL ? before->zones : NULL, &err);
+    free(wishes);
+    if (err < 0)
+        snprintf(error->text, sizeof(error->text), "shared memory for zones failed (%d: %s)", -err,
+                 strerror(-err));
+    return err;
+}
+
+int generation_open(struct generation *g, struct conf *conf, const struct generation *before,
+                    struct listeners *listeners, struct listeners_error *error)
 {
     *g = (struct generation){0};
     g->listen_fds = calloc(conf->listen_count + 1, sizeof(int));
@@ -96,6 +128,8 @@ int generation_open(struct generation *g, struct conf *conf, struct listeners *l
         err = check_error_log(conf, error);
     if (err == 0)
         err = open_logs(g, conf, error);
+    if (err == 0)
+        err = open_zones(g, conf, before, error);
     if (err == 0)
         err = listeners_open(listeners, conf, g->listen_fds, error);
     if (err == 0)
@@ -111,6 +145,7 @@ void generation_close(struct generation *g)
         sys_close(g->log_fds[i]);
     free(g->log_fds);
     free(g->listen_fds);
+    zones_close(g->zones);
     if (g->conf != NULL)
         conf_free(g->conf);
     *g = (struct generation){0};

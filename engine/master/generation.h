@@ -4,19 +4,22 @@
 
 #include "engine/conf/conf.h"
 #include "engine/master/listeners.h"
+#include "engine/shm/zone.h"
 
 struct generation {
     struct conf *conf;
-    int *listen_fds;  /* the listeners' own, parallel to conf->listens */
-    int *log_fds;     /* parallel to conf->log_files */
-    size_t log_count; /* of them are open */
+    int *listen_fds;     /* the listeners' own, parallel to conf->listens */
+    int *log_fds;        /* parallel to conf->log_files */
+    size_t log_count;    /* of them are open */
+    struct zones *zones; /* parallel to conf->zones */
 };
 
-/* Opens the logs and listeners of `conf` and takes it over. 0, or a negative errno with nothing
- * left open and `conf` not taken. */
-int generation_open(struct generation *g, struct conf *conf, struct listeners *listeners,
-                    struct listeners_error *error);
-/* Closes its logs and frees its configuration. Listeners stay: listeners_keep(). */
+/* Opens the logs, zones and listeners of `conf` and takes it over; `before` (NULL: none) is the
+ * generation whose zones it may go on with. 0, or a negative errno with nothing left open and
+ * `conf` not taken. */
+int generation_open(struct generation *g, struct conf *conf, const struct generation *before,
+                    struct listeners *listeners, struct listeners_error *error);
+/* Closes its logs and zones and frees its configuration. Listeners stay: listeners_keep(). */
 void generation_close(struct generation *g);
 /* Opens its logs anew; what cannot be opened goes on in the old file, and is said. */
 void generation_reopen_logs(struct generation *g);

@@ -201,7 +201,7 @@ static bool start_listening(struct master *m, struct conf *conf)
 
     if (upgrade_inherit(m) < 0)
         return refuse("no memory for inherited listeners");
-    if (generation_open(&m->current, conf, &m->listeners, &error) < 0)
+    if (generation_open(&m->current, conf, NULL, &m->listeners, &error) < 0)
         return refuse("%s", error.text);
     listeners_keep(&m->listeners, conf);
     if (m->old_pid != 0) /* the old one's pid file is right until this one is ready */

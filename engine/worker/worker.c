@@ -242,6 +242,7 @@ static int worker_open(struct worker *w)
         w->hostname[0] = '\0';
     w->site = (struct http_site){
         .board = args->board,
+        .zones = args->zones,
         .logs = &w->logs,
         .hostname = str_make(w->hostname, strlen(w->hostname)),
         .slot = args->slot,

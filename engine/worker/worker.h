@@ -6,6 +6,7 @@
 
 #include "engine/conf/conf.h"
 #include "engine/shm/scoreboard.h"
+#include "engine/shm/zone.h"
 
 /* Messages on the channel, one byte kind and one 32-bit value, SOCK_SEQPACKET; EOF on the worker's
  * end means the master is gone (orphan policy: drain, then exit). The value of CHANNEL_READY is the
@@ -29,11 +30,12 @@ struct worker_args {
     int slot;
     uint32_t generation;
     struct scoreboard *board;
-    struct score_row *row; /* its own row; heartbeat and counters are the worker's */
-    const int *listen_fds; /* non-blocking, parallel to conf->listens */
-    const int *log_fds;    /* O_APPEND, parallel to conf->log_files */
-    int channel_fd;        /* the worker's end */
-    uint64_t drain_ns;     /* longest drain; 0 no bound */
+    struct score_row *row;     /* its own row; heartbeat and counters are the worker's */
+    const int *listen_fds;     /* non-blocking, parallel to conf->listens */
+    const int *log_fds;        /* O_APPEND, parallel to conf->log_files */
+    const struct zones *zones; /* parallel to conf->zones */
+    int channel_fd;            /* the worker's end */
+    uint64_t drain_ns;         /* longest drain; 0 no bound */
 };
 
 /* Runs the worker in the calling (freshly forked) process: sets up signals, limits and loop, says

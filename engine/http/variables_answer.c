@@ -1,0 +1,34 @@
+/* Variables: what is answered, as far as it is known. */
+#include <strings.h>
+
+#include "engine/http/variables_impl.h"
+
+GETTER(body_bytes_sent)
+{
+    return variable_number(x, x->body_sent);
+}
+
+GETTER(bytes_sent)
+{
+    return variable_number(x, x->bytes_sent);
+}
+
+/* The answer's head is text already: its lines are searched rather than kept twice. */
+GETTER(sent_http)
+{
+    struct conf_str rest = x->answer.head;
+    while (rest.len > 0) {
+        struct conf_str value = str_cut(&rest, '\n');
+        struct conf_str name = str_cut(&value, ':');
+        if (name.len == argument.len && strncasecmp(name.at, argument.at, name.len) == 0) {
+            value.len -= value.len > 0; /* the CR */
+            return str_trim(value);
+        }
+    }
+    return variable_none;
+}
+
+GETTER(status)
+{
+    return variable_number(x, (uint64_t)x->answer.status);
+}

@@ -1,0 +1,56 @@
+/* Variables: the connection and both its ends. */
+#include "engine/http/variables_impl.h"
+#include "engine/os/sys.h"
+
+/* The address the client connected to, which a listener on all addresses does not know. */
+static union http_address variable_local(const struct exchange *x)
+{
+    struct sockaddr_storage storage;
+    socklen_t len = sizeof storage;
+    union http_address local = {.plain.sa_family = AF_UNIX};
+    if (sys_getsockname(x->client->fd, &storage, &len) == 0)
+        memcpy(&local, &storage, sizeof local);
+    return local;
+}
+
+GETTER(connection)
+{
+    return variable_number(x, x->client->number);
+}
+
+GETTER(connection_requests)
+{
+    return variable_number(x, x->client->requests);
+}
+
+GETTER(pipe)
+{
+    return x->client->pipelined ? STR("p") : STR(".");
+}
+
+GETTER(remote_addr)
+{
+    return variable_address(x, &x->client->peer);
+}
+
+GETTER(remote_port)
+{
+    return variable_port(x, &x->client->peer);
+}
+
+GETTER(scheme)
+{
+    return STR("http");
+}
+
+GETTER(server_addr)
+{
+    union http_address local = variable_local(x);
+    return variable_address(x, &local);
+}
+
+GETTER(server_port)
+{
+    union http_address local = variable_local(x);
+    return variable_port(x, &local);
+}

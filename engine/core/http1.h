@@ -56,7 +56,8 @@ enum http1_result { HTTP1_MORE, HTTP1_DONE, HTTP1_BAD };
     R(CHUNK_END, 400, "chunk-end")             /* no CRLF after a chunk's data */                  \
     R(CHUNK_EXTENSION, 400, "chunk-extension") /* control byte, or bare LF */                      \
     R(CHUNK_EXTRA, 400, "chunk-extra")         /* extensions and trailers beyond a bound */        \
-    R(TRAILER, 400, "trailer")
+    R(TRAILER, 400, "trailer")                                                                     \
+    R(STATUS_LINE, 502, "status-line") /* of a response: no HTTP/1.x and status */
 
 enum http1_reason {
 #define R(symbol, status, word) HTTP1_R_##symbol,
@@ -140,7 +141,8 @@ enum http1_form {
     HTTP1_ASTERISK,  /* *, of OPTIONS only; path is "*" */
 };
 
-enum http1_framing { HTTP1_NO_BODY, HTTP1_LENGTH, HTTP1_CHUNKED };
+/* UNTIL_CLOSE is for responses only: the connection's end ends the body, so it is never DONE. */
+enum http1_framing { HTTP1_NO_BODY, HTTP1_LENGTH, HTTP1_CHUNKED, HTTP1_UNTIL_CLOSE };
 
 enum http1_flag {
     HTTP1_KEEP_ALIVE = 1 << 0,      /* the client would keep the connection */
@@ -230,6 +232,8 @@ struct http1_piece {
 
 /* Starts the body of the request that `p` parsed. A request without a body is DONE at once. */
 void http1_body_begin(struct http1_body *b, const struct http1 *p);
+/* The same for any message; `length` counts with HTTP1_LENGTH only. */
+void http1_body_start(struct http1_body *b, enum http1_framing framing, uint64_t length);
 /* Takes bytes of the body and gives at most one run of data. MORE: call again with buf + used (if
  * used == len, when more has come). DONE: the body is over; what follows `used` is the next
  * request. A call may return DONE together with the last piece. */

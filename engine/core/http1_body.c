@@ -29,11 +29,16 @@ static enum http1_result take_byte(struct http1_body *b, char c);
 
 void http1_body_begin(struct http1_body *b, const struct http1 *p)
 {
-    *b = (struct http1_body){.framing = p->framing};
-    if (p->framing == HTTP1_CHUNKED) {
+    http1_body_start(b, p->framing, p->content_length);
+}
+
+void http1_body_start(struct http1_body *b, enum http1_framing framing, uint64_t length)
+{
+    *b = (struct http1_body){.framing = (uint8_t)framing};
+    if (framing == HTTP1_CHUNKED) {
         b->state = SIZE_FIRST;
     } else {
-        b->left = p->framing == HTTP1_LENGTH ? p->content_length : 0;
+        b->left = framing == HTTP1_LENGTH ? length : framing == HTTP1_UNTIL_CLOSE ? UINT64_MAX : 0;
         b->state = b->left ? DATA : OVER;
     }
 }

@@ -169,7 +169,7 @@ def test_starts_in_the_foreground(engine: Engine) -> None:
     master = engine.start()
     assert engine.process and master == engine.process.pid
     until(lambda: len(children(master)) == 2, "two workers")
-    assert {w["state"] for w in engine.status()["workers"]} <= {"starting", "ready"}
+    assert {w["state"] for w in engine.status()["workers"]} <= {"starting", "poised", "ready"}
 
 
 def test_the_command_returns_when_the_daemon_listens(engine: Engine) -> None:

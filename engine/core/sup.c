@@ -41,7 +41,7 @@ void sup_init(struct sup *sup, const struct sup_options *options)
     CORE_CHECK(options->settings.workers > 0 && options->settings.workers <= SUP_SLOTS_MAX);
     CORE_CHECK(options->grace_ns > 0 && options->fast_ns > 0);
     sup->options = *options;
-    sup->settings = options->settings;
+    sup->settings = sup->before = options->settings;
     sup->random = options->seed;
     sup->mode = SUP_MODE_BOOTING;
     sup->mode_deadline_ns = SUP_NEVER;
@@ -277,7 +277,7 @@ static uint64_t wanted_by_timer(const struct sup *sup, uint64_t now_ns)
         const struct sup_worker *w = &sup->workers[i];
         if (w->deadline_ns > now_ns)
             continue;
-        if (w->state == SUP_WORKER_READY)
+        if (w->state == SUP_WORKER_READY || w->state == SUP_WORKER_POISED)
             wanted |= SUP_SABOTAGE(NO_WATCHDOG);
         if (w->state == SUP_WORKER_DRAINING && w->bound_ns <= now_ns)
             wanted |= SUP_SABOTAGE(DRAIN_FOR_EVER) | SUP_SABOTAGE(SERVE_OLD);
@@ -289,8 +289,7 @@ static uint64_t wanted_by_timer(const struct sup *sup, uint64_t now_ns)
 
 uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struct sup_event *event)
 {
-    bool reloading = sup->mode == SUP_MODE_LOADING || sup->mode == SUP_MODE_ROLLING ||
-                     sup->mode == SUP_MODE_RETIRING;
+    bool reloading = sup->mode >= SUP_MODE_LOADING && sup->mode <= SUP_MODE_UNDOING;
     uint64_t wanted = 0;
 
     if (is_signal(event->kind) && someone_silent(sup, now_ns))
@@ -311,7 +310,7 @@ uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struc
     case SUP_SPAWN_FAILED:
         return SUP_SABOTAGE(FORK_GIVES_UP);
     case SUP_READY:
-        return sup->mode == SUP_MODE_ROLLING && sup->signals > 5 ? SUP_SABOTAGE(FIVE_SIGNALS) : 0;
+        return sup->mode == SUP_MODE_SWITCHING && sup->signals > 5 ? SUP_SABOTAGE(FIVE_SIGNALS) : 0;
     case SUP_TIMER:
         return wanted_by_timer(sup, now_ns);
     default:

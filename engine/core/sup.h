@@ -46,11 +46,12 @@ enum {
 #define SUP_WORKER_EVENTS(E)                                                                       \
     E(SPAWNED, "spawned", "SPAWN: the process exists")                                             \
     E(SPAWN_FAILED, "spawn_failed", "SPAWN: fork or its preparation failed; a: errno")             \
+    E(POISED, "poised", "the worker says that it could accept, and waits for GO")                  \
     E(READY, "ready", "the worker says that it accepts")                                           \
     E(DRAINING, "draining", "the worker no longer accepts")                                        \
     E(BEAT, "beat", "its heartbeat counter; a: value")                                             \
     E(EXITED, "exited", "it was reaped; a: wait status")                                           \
-    E(UNTOLD, "untold", "DRAIN, TERM, ABORT or KILL could not be sent; a: errno")
+    E(UNTOLD, "untold", "GO, DRAIN, TERM, ABORT or KILL could not be sent; a: errno")
 
 enum sup_event_kind {
 #define E(symbol, word, meaning) SUP_##symbol,
@@ -112,6 +113,7 @@ struct sup_event {
 /* F(SYMBOL, "word", "meaning"). "worker" effects name one by slot and generation. */
 #define SUP_EFFECT_LIST(F)                                                                         \
     F(SPAWN, "spawn", "fork the worker; SPAWNED or SPAWN_FAILED must follow")                      \
+    F(GO, "go", "tell the worker to accept; READY follows")                                        \
     F(DRAIN, "drain", "tell the worker to drain (QUIT); a: its bound in ns, 0 none")               \
     F(TERM, "term", "send the worker TERM")                                                        \
     F(ABORT, "abort", "send the worker ABRT: it is hung; a: ns it has been silent")                \
@@ -194,7 +196,9 @@ struct sup_effects {
     M(RUNNING, "running", "nothing is under way")                                                  \
     M(LOADING, "loading", "a reload: the configuration is being read")                             \
     M(ROLLING, "rolling", "a reload: the new workers are starting beside the old")                 \
+    M(SWITCHING, "switching", "a reload: it is committed, not all new workers accept yet")         \
     M(RETIRING, "retiring", "a reload: the old workers were told, not all have stopped accepting") \
+    M(UNDOING, "undoing", "a reload: it failed, not all of its new workers are gone")              \
     M(UPGRADING, "upgrading", "the new binary is starting")                                        \
     M(RESTING, "resting", "the workers were told to go (WINCH), the master stays")                 \
     M(QUITTING, "quitting", "a graceful stop")                                                     \
@@ -211,6 +215,7 @@ enum sup_mode {
     S(WAITING, "waiting", "no process: its start is put off until the deadline")                   \
     S(SPAWNING, "spawning", "SPAWN was given, its result is not in")                               \
     S(STARTING, "starting", "a process that is not ready")                                         \
+    S(POISED, "poised", "it could accept; not told to, or it has not said that it does")           \
     S(READY, "ready", "it accepts")                                                                \
     S(DRAINING, "draining", "told to finish and go")                                               \
     S(TERMINATING, "terminating", "TERM was sent")                                                 \
@@ -245,7 +250,7 @@ struct sup_worker {
     uint8_t fails;    /* forks that failed in a row */
     bool leaving : 1; /* it is not replaced when it is gone */
     bool settled : 1; /* DRAINING: it no longer accepts, or we stopped waiting for it to say so */
-    bool untold : 1;  /* DRAINING: telling it failed and is tried again */
+    bool untold : 1;  /* POISED, DRAINING: telling it failed and is tried again */
     bool ghost : 1;   /* sabotage no_respawn: no process, counted as live */
 };
 
@@ -272,12 +277,20 @@ struct sup {
     uint64_t random;
     struct sup_settings settings; /* of the current generation */
     struct sup_settings next;     /* of the one being tried */
+    struct sup_settings before;   /* of those before the current one */
     struct sup_options options;   /* its settings are not used after sup_init */
     uint32_t generation;          /* current */
     uint32_t trying;              /* being loaded or rolled, 0 none */
+    uint32_t outgoing;            /* SWITCHING: the one that serves until the current one does */
     uint32_t generation_last;     /* the highest number given out */
-    uint8_t mode;                 /* enum sup_mode */
-    uint8_t other;                /* enum sup_other */
+    struct {                      /* UNDOING: what will be reported */
+        uint32_t generation;
+        int16_t slot;
+        uint8_t reason; /* enum sup_reason */
+        uint64_t status;
+    } undone;
+    uint8_t mode;  /* enum sup_mode */
+    uint8_t other; /* enum sup_other */
     uint8_t pending;
     int16_t pending_resize;
     bool announced : 1;     /* READY was given */

@@ -20,8 +20,11 @@ static const char *check_worker(const struct sup *sup, const struct sup_worker *
     if (w->state == SUP_WORKER_ABORTING && w->deadline_ns == SUP_NEVER)
         return "ABRT is followed by KILL";
     if (!w->leaving && !sup->sabotaged && w->generation != sup->generation &&
-        (sup->mode != SUP_MODE_ROLLING || w->generation != sup->trying))
-        return "a worker that is to stay is of the current generation or of the one being tried";
+        (sup->mode != SUP_MODE_ROLLING || w->generation != sup->trying) &&
+        (sup->mode != SUP_MODE_SWITCHING || w->generation != sup->outgoing))
+        return "a worker that is to stay is of the current generation, or one of a reload's two";
+    if (w->state == SUP_WORKER_READY && sup->trying != 0 && w->generation == sup->trying)
+        return "no worker of a generation on trial accepts";
     if (sup->mode == SUP_MODE_STOPPING && w->state < SUP_WORKER_TERMINATING &&
         w->state != SUP_WORKER_SPAWNING)
         return "a fast stop has told every worker";
@@ -70,8 +73,9 @@ static const char *check_mode(const struct sup *sup)
         return "a generation is tried in a reload and only there";
     if (sup->mode == SUP_MODE_ROLLING && sup->mode_deadline_ns == SUP_NEVER)
         return "a reload ends";
-    if (sup->mode == SUP_MODE_RETIRING && sup->mode_deadline_ns == SUP_NEVER)
-        return "a committed reload is reported";
+    if (sup->mode >= SUP_MODE_SWITCHING && sup->mode <= SUP_MODE_UNDOING &&
+        sup->mode_deadline_ns == SUP_NEVER)
+        return "a reload that was committed or undone is reported";
     if (starting != (sup->mode == SUP_MODE_UPGRADING) && sup->mode < SUP_MODE_QUITTING)
         return "a new binary starts in an upgrade and only there";
     if (sup->mode == SUP_MODE_RUNNING && !sup->announced)

@@ -29,7 +29,7 @@ void sup_mode_announce(struct step *s)
 {
     struct sup *sup = s->sup;
     if (sup->resting || (sup->announced && !sup->returning) ||
-        !sup_workers_all_ready(sup, sup->generation, sup->settings.workers))
+        !sup_workers_all(sup, SUP_WORKER_READY, sup->generation, sup->settings.workers))
         return;
     if (!sup->announced) {
         struct sup_effect *effect = sup_do(s, SUP_DO_READY);
@@ -58,7 +58,9 @@ static void abandon_reload(struct step *s)
         effect->generation = sup->trying;
         effect->a = rolling ? SUP_RELOAD_UNDONE : SUP_RELOAD_REFUSED;
         effect->reason = SUP_BECAUSE_STOPPING;
-    } else if (sup->mode == SUP_MODE_RETIRING) {
+    } else if (sup->mode == SUP_MODE_UNDOING) {
+        sup_mode_report_undone_anyway(s);
+    } else if (sup->mode == SUP_MODE_SWITCHING || sup->mode == SUP_MODE_RETIRING) {
         sup_mode_report_done_anyway(s); /* it serves; that it is being stopped is another matter */
     }
 }

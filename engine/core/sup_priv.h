@@ -92,7 +92,9 @@ void sup_workers_input(struct step *s, enum sup_worker_input input, uint32_t gen
 /* Starts the workers that the current and the tried generation lack. */
 void sup_workers_fill(struct step *s);
 void sup_workers_add(struct step *s, uint32_t generation);
-bool sup_workers_all_ready(const struct sup *sup, uint32_t generation, uint32_t wanted);
+/* Are all members of a generation in this state? */
+bool sup_workers_all(const struct sup *sup, enum sup_worker_state state, uint32_t generation,
+                     uint32_t wanted);
 static inline bool sup_worker_is_member(const struct sup_worker *w, uint32_t generation)
 {
     return w->generation == generation && !w->leaving;

@@ -1,9 +1,14 @@
 /* A reload: load the configuration, start its workers beside the old ones, and only when all are
- * ready tell the old ones to go. Until then it can be undone without anybody having noticed.
+ * poised let them accept and, when they do, tell the old ones to go. Until the commit it can be
+ * undone without anybody having noticed: no client has met the new configuration. From then on
+ * there is always a generation that accepts with all its workers.
  *
- *   reload_begin -> LOADING -> roll_begin -> ROLLING -> commit -> RETIRING -> report_done
- *                      |                        |
- *                 conf_refuse            undo, undo_late        (the old workers were told nothing)
+ *   reload_begin -> LOADING -> roll_begin -> ROLLING -> commit -> SWITCHING -> retire -> RETIRING
+ *                      |                        |                                            |
+ *                 conf_refuse            undo, undo_late                                report_done
+ *                                               |
+ *                                            UNDOING -> report_undone
+ *                                    (the old workers were told nothing)
  *
  * Success is reported when no old worker accepts any more, so that whoever waits for the report
  * can rely on meeting the new configuration. */
@@ -17,8 +22,8 @@ static void report(struct step *s, uint32_t generation, enum sup_outcome outcome
     effect->a = outcome;
     effect->reason = (uint8_t)reason;
     if (reason == SUP_BECAUSE_EXITED) {
-        effect->slot = s->spoiler.slot;
-        effect->b = s->spoiler.status;
+        effect->slot = s->sup->undone.slot;
+        effect->b = s->sup->undone.status;
     }
 }
 
@@ -61,6 +66,7 @@ static void bring_back(struct step *s, bool by_hup)
     sup->resting = false;
     sup->returning = true;
     sup->owes_report = by_hup;
+    sup->before = sup->settings;
     sup->generation = ++sup->generation_last;
     sup_do(s, SUP_DO_KEEP_CONF)->generation = sup->generation;
     sup_set_base_mode(s);
@@ -132,13 +138,38 @@ void sup_mode_conf_forget(struct step *s)
 
 /* ---- rolling ----------------------------------------------------------------------------- */
 
+/* It is reported when the tried workers are gone, so that whoever is told finds all as it was. One
+ * that hangs has been killed by the deadline, unless killing it failed. */
 static void undo(struct step *s, enum sup_reason reason)
 {
     struct sup *sup = s->sup;
+    sup->undone.generation = sup->trying;
+    sup->undone.reason = (uint8_t)reason;
+    sup->undone.slot = s->spoiler.slot;
+    sup->undone.status = s->spoiler.status;
     sup_workers_input(s, SUP_WIN_LEAVE, sup->trying, 0);
     sup_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
-    reload_failed(s, SUP_RELOAD_UNDONE, reason);
+    sup->trying = 0;
+    sup_set_mode(s, SUP_MODE_UNDOING, sup_after(s->now_ns, 3 * sup->options.grace_ns));
+    sup_raise(s, SUP_IN_RETIRED);
     sup_workers_fill(s); /* only a sabotage has told the old ones to go */
+}
+
+void sup_mode_report_undone_anyway(struct step *s)
+{
+    struct sup *sup = s->sup;
+    report(s, sup->undone.generation, SUP_RELOAD_UNDONE, (enum sup_reason)sup->undone.reason);
+    sup->reload_failed = true;
+    sup_set_base_mode(s);
+}
+
+void sup_mode_report_undone(struct step *s)
+{
+    const struct sup *sup = s->sup;
+    for (uint32_t i = 0; i < sup->used; i++)
+        if (sup->workers[i].generation == sup->undone.generation)
+            return;
+    sup_mode_report_undone_anyway(s);
 }
 
 void sup_mode_undo(struct step *s)
@@ -151,24 +182,64 @@ void sup_mode_undo_late(struct step *s)
     undo(s, s->sup->short_handed ? SUP_BECAUSE_CROWDED : SUP_BECAUSE_LATE);
 }
 
+/* The old workers that serve stay until the new ones do; the others have promised nothing. */
+static void let_the_idle_go(struct step *s, uint32_t generation)
+{
+    struct sup *sup = s->sup;
+    for (uint32_t i = sup->used; i-- > 0;) { /* from the end: an entry may remove itself */
+        struct sup_worker *w = &sup->workers[i];
+        if (w->generation == generation && w->state != SUP_WORKER_READY)
+            sup_worker_input(s, w, SUP_WIN_LEAVE);
+    }
+}
+
+static void let_the_new_accept(struct step *s)
+{
+    const struct sup *sup = s->sup;
+    for (uint32_t i = 0; i < sup->used; i++)
+        if (sup_worker_is_member(&sup->workers[i], sup->generation))
+            sup_do_worker(s, SUP_DO_GO, &sup->workers[i], 0);
+}
+
 void sup_mode_commit(struct step *s)
 {
     struct sup *sup = s->sup;
-    if (sup->short_handed || !sup_workers_all_ready(sup, sup->trying, sup->next.workers))
+    if (sup->short_handed ||
+        !sup_workers_all(sup, SUP_WORKER_POISED, sup->trying, sup->next.workers))
         return;
-    uint32_t old = sup->generation;
+    sup->outgoing = sup->generation;
     sup->generation = sup->trying;
     sup->trying = 0;
-    sup_do(s, SUP_DO_COMMIT)->generation = sup->generation;
-    if (!sup_sabotaged(s, SUP_SABOTAGE(FIVE_SIGNALS)))
-        sup_workers_input(s, SUP_WIN_LEAVE, old, 0); /* with the old configuration's drain bound */
+    sup->before = sup->settings;
     sup->settings = sup->next;
     sup->resting = false;
     sup->returning = false;
     sup->owes_report = false;
     sup->reload_failed = false;
+    sup_do(s, SUP_DO_COMMIT)->generation = sup->generation;
+    let_the_idle_go(s, sup->outgoing);
+    let_the_new_accept(s);
+    sup_set_mode(s, SUP_MODE_SWITCHING, sup_after(s->now_ns, sup->settings.reload_timeout_ns));
+}
+
+/* ---- switching --------------------------------------------------------------------------- */
+
+/* New workers that do not come to accept are replaced like any others; the old are not kept for
+ * them longer than it may take to start. */
+void sup_mode_retire_anyway(struct step *s)
+{
+    struct sup *sup = s->sup;
+    if (!sup_sabotaged(s, SUP_SABOTAGE(FIVE_SIGNALS)))
+        sup_workers_input(s, SUP_WIN_LEAVE, sup->outgoing, 0); /* with their own drain bound */
     sup_set_mode(s, SUP_MODE_RETIRING, sup_after(s->now_ns, sup->options.grace_ns));
     sup_raise(s, SUP_IN_RETIRED);
+}
+
+void sup_mode_retire(struct step *s)
+{
+    const struct sup *sup = s->sup;
+    if (sup_workers_all(sup, SUP_WORKER_READY, sup->generation, sup->settings.workers))
+        sup_mode_retire_anyway(s);
 }
 
 /* ---- retiring ---------------------------------------------------------------------------- */

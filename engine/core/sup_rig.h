@@ -133,13 +133,34 @@ static inline void rig_state(const struct rig *r, int slot, uint32_t generation,
     assert_string_equal(sup_worker_state_word(w->state), sup_worker_state_word(state));
 }
 
-/* Workers 0..count-1 of a generation, each just asked for, come to be and say ready. */
-static inline void rig_start(struct rig *r, uint32_t generation, unsigned count)
+/* A worker that exists gets as far as it can: it is poised, and when told to accepts. */
+static inline void rig_ready(struct rig *r, int slot, uint32_t generation)
+{
+    rig_worker(r, SUP_POISED, slot, generation, 0);
+    if (rig_count(r, SUP_DO_GO) == 1)
+        rig_worker(r, SUP_READY, slot, generation, 0);
+}
+
+/* Workers 0..count-1 of a generation, each just asked for, come to be and say that they could
+ * accept. */
+static inline void rig_poise(struct rig *r, uint32_t generation, unsigned count)
 {
     for (unsigned slot = 0; slot < count; slot++)
         rig_worker(r, SUP_SPAWNED, (int)slot, generation, 0);
     for (unsigned slot = 0; slot < count; slot++)
+        rig_worker(r, SUP_POISED, (int)slot, generation, 0);
+}
+
+static inline void rig_accept(struct rig *r, uint32_t generation, unsigned count)
+{
+    for (unsigned slot = 0; slot < count; slot++)
         rig_worker(r, SUP_READY, (int)slot, generation, 0);
+}
+
+static inline void rig_start(struct rig *r, uint32_t generation, unsigned count)
+{
+    rig_poise(r, generation, count);
+    rig_accept(r, generation, count);
 }
 
 static inline void rig_init(struct rig *r, const struct sup_settings *settings)

@@ -10,7 +10,7 @@ enum { WORLD_MAX = 512, QUEUE_MAX = 8192, CELLS_MAX = 1024 };
 struct process {
     int slot;
     uint32_t generation;
-    bool ready, told, hung;
+    bool poised, go, ready, told, hung;
     uint64_t born_ns, told_ns, beat;
 };
 
@@ -98,6 +98,10 @@ static void do_tell(const struct sup_effect *e)
         queue_worker(SUP_UNTOLD, e->slot, e->generation, 1);
         return;
     }
+    if (e->kind == SUP_DO_GO) {
+        p->go = true;
+        return;
+    }
     if (e->kind == SUP_DO_KILL || (e->kind == SUP_DO_TERM && !p->hung)) {
         process_exits(p, 9);
         return;
@@ -126,6 +130,7 @@ static void carry_out(const struct sup_effect *e)
     case SUP_DO_SPAWN:
         do_spawn(e);
         break;
+    case SUP_DO_GO:
     case SUP_DO_DRAIN:
     case SUP_DO_TERM:
     case SUP_DO_ABORT:
@@ -177,6 +182,16 @@ static void deliver_queue(void)
         deliver(world.queue[world.head++ % QUEUE_MAX]);
 }
 
+static void progress(struct process *p)
+{
+    if (!p->poised)
+        queue_worker(SUP_POISED, p->slot, p->generation, 0);
+    else if (p->go && !p->ready)
+        queue_worker(SUP_READY, p->slot, p->generation, 0);
+    p->ready = p->poised && p->go;
+    p->poised = true;
+}
+
 /* What processes do by themselves in 50 ms. */
 static void processes_live(void)
 {
@@ -188,9 +203,8 @@ static void processes_live(void)
             p->hung = true;
         if (trouble() || (p->told && !p->hung && dice(10) == 0)) {
             process_exits(p, 256);
-        } else if (!p->ready && !p->hung && dice(3) == 0) {
-            p->ready = true;
-            queue_worker(SUP_READY, p->slot, p->generation, 0);
+        } else if (!p->hung && dice(3) == 0) {
+            progress(p);
         }
     }
     if (world.other && (trouble() || dice(20) == 0)) {
@@ -449,8 +463,7 @@ static void sabotage_five_signals(void **state)
     rig_roll(&r);
     for (int i = 0; i < 6; i++)
         rig_event(&r, SUP_REOPEN);
-    rig_worker(&r, SUP_SPAWNED, 0, 2, 0);
-    rig_worker(&r, SUP_SPAWNED, 1, 2, 0);
+    rig_poise(&r, 2, 2);
     rig_worker(&r, SUP_READY, 0, 2, 0);
     struct sup_event ready = {.kind = SUP_READY, .slot = 1, .generation = 2};
     ready.sabotage = sup_sabotage_wanted(&r.sup, r.now_ns, &ready);

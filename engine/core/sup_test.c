@@ -9,15 +9,15 @@ static void starts_and_announces_once(void **state)
     assert_int_equal(rig_count(&r, SUP_DO_SPAWN), 2);
     rig_mode(&r, SUP_MODE_BOOTING);
     rig_worker(&r, SUP_SPAWNED, 0, 1, 0);
-    rig_worker(&r, SUP_READY, 0, 1, 0);
+    rig_ready(&r, 0, 1);
     assert_int_equal(rig_count(&r, SUP_DO_READY), 0);
     rig_worker(&r, SUP_SPAWNED, 1, 1, 0);
-    rig_worker(&r, SUP_READY, 1, 1, 0);
+    rig_ready(&r, 1, 1);
     assert_int_equal(rig_effect(&r, SUP_DO_READY)->a, 2);
     rig_mode(&r, SUP_MODE_RUNNING);
     rig_worker(&r, SUP_EXITED, 0, 1, 9);
     rig_worker(&r, SUP_SPAWNED, 0, 1, 0);
-    rig_worker(&r, SUP_READY, 0, 1, 0);
+    rig_ready(&r, 0, 1);
     assert_int_equal(r.effects.count, 0);
 }
 
@@ -75,7 +75,7 @@ static void slows_down_a_crash_loop_and_never_gives_up(void **state)
     assert_in_range(first, 5, 20);
     unsigned later = crash_loop(&r, 1000 * SECOND, 0);
     assert_in_range(later, 95, 140); /* every 7.5 to 10 s */
-    rig_worker(&r, SUP_READY, 0, 1, 0);
+    rig_ready(&r, 0, 1);
     r.now_ns += 2 * SECOND;
     rig_worker(&r, SUP_EXITED, 0, 1, 9); /* it has been stable: all is forgotten */
     rig_expect_worker(&r, SUP_DO_SPAWN, 0, 1);
@@ -113,7 +113,7 @@ static void the_tree_has_a_rate_of_its_own(void **state)
                 continue;
             spawns++;
             rig_worker(&r, SUP_SPAWNED, slot, 1, 0);
-            rig_worker(&r, SUP_READY, slot, 1, 0);
+            rig_ready(&r, slot, 1);
         }
     }
     assert_in_range(spawns, 500, 60 * 10 + 64 + 32);
@@ -164,7 +164,7 @@ static void a_worker_that_never_gets_ready_is_replaced(void **state)
     rig_init(&r, &rig_settings);
     rig_worker(&r, SUP_SPAWNED, 0, 1, 0);
     rig_worker(&r, SUP_SPAWNED, 1, 1, 0);
-    rig_worker(&r, SUP_READY, 1, 1, 0);
+    rig_ready(&r, 1, 1);
     for (uint64_t i = 1; i < 40 && rig_count(&r, SUP_DO_ABORT) == 0; i++) {
         r.now_ns += SECOND;
         rig_worker(&r, SUP_BEAT, 1, 1, i);
@@ -210,7 +210,7 @@ static void grows_and_shrinks_by_one(void **state)
     rig_expect_worker(&r, SUP_DO_SPAWN, 2, 1);
     assert_int_equal(rig_effect(&r, SUP_DO_RESIZED)->a, 3);
     rig_worker(&r, SUP_SPAWNED, 2, 1, 0);
-    rig_worker(&r, SUP_READY, 2, 1, 0);
+    rig_ready(&r, 2, 1);
     rig_event(&r, SUP_SHRINK);
     rig_expect_worker(&r, SUP_DO_DRAIN, 2, 1);
     rig_event(&r, SUP_GROW); /* slot 2 is still draining: its name is taken */
@@ -322,11 +322,12 @@ static void a_stop_at_any_moment_of_start_up_takes_effect(void **state)
 {
     struct rig r;
     (void)state;
+    static const enum sup_event_kind moments[] = {SUP_SPAWNED, SUP_POISED, SUP_READY};
     for (unsigned moment = 0; moment < 6; moment++) {
         for (int kind = SUP_QUIT; kind <= SUP_STOP; kind++) {
             rig_init(&r, &rig_settings);
             for (unsigned i = 0; i < moment; i++)
-                rig_worker(&r, i % 2 == 0 ? SUP_SPAWNED : SUP_READY, (int)i / 2, 1, 0);
+                rig_worker(&r, moments[i % 3], (int)i / 3, 1, 0);
             rig_event(&r, (enum sup_event_kind)kind);
             for (int slot = 0; slot < 2; slot++) {
                 const struct sup_worker *w = sup_find(&r.sup, slot, 1);
@@ -422,7 +423,7 @@ static void words_about_strangers_are_ignored(void **state)
     struct rig r;
     (void)state;
     rig_running(&r);
-    rig_worker(&r, SUP_READY, 5, 1, 0);
+    rig_ready(&r, 5, 1);
     rig_worker(&r, SUP_EXITED, 0, 99, 0);
     assert_int_equal(r.effects.count, 0);
     assert_int_equal(r.effects.cell, SUP_CELL_STRANGER);
@@ -432,7 +433,7 @@ static void every_cell_has_a_name(void **state)
 {
     struct sup_cell cell;
     (void)state;
-    assert_int_equal(sup_cell_count(), SUP_MODE_COUNT * 18 + SUP_WORKER_STATE_COUNT * 10);
+    assert_int_equal(sup_cell_count(), SUP_MODE_COUNT * 18 + SUP_WORKER_STATE_COUNT * 11);
     for (unsigned i = 0; i < sup_cell_count(); i++) {
         assert_true(sup_cell_name(i, &cell));
         assert_non_null(cell.row);

@@ -44,10 +44,12 @@ void sup_worker_spawn(struct step *s, struct sup_worker *w)
     sup_do_worker(s, SUP_DO_SPAWN, w, 0);
 }
 
-/* Until a tried configuration is committed it rules its own workers and no others. */
+/* A configuration rules its own workers and no others. */
 static const struct sup_settings *settings_of(const struct sup *sup, const struct sup_worker *w)
 {
-    return sup->trying != 0 && w->generation == sup->trying ? &sup->next : &sup->settings;
+    if (sup->trying != 0 && w->generation == sup->trying)
+        return &sup->next;
+    return w->generation == sup->generation ? &sup->settings : &sup->before;
 }
 
 void sup_worker_started(struct step *s, struct sup_worker *w)
@@ -79,6 +81,19 @@ static uint64_t watch_ns(const struct sup *sup, const struct sup_worker *w)
     return watchdog_ns > 0 ? sup_after(w->beat_ns, watchdog_ns) : SUP_NEVER;
 }
 
+/* One of a generation on trial is kept waiting: whom it served would have met a configuration that
+ * may still be withdrawn. */
+void sup_worker_poised(struct step *s, struct sup_worker *w)
+{
+    w->beat_ns = s->now_ns;
+    w->untold = false;
+    sup_worker_set_state(s, w, SUP_WORKER_POISED, watch_ns(s->sup, w));
+    if (w->generation == s->sup->generation)
+        sup_do_worker(s, SUP_DO_GO, w, 0);
+    else
+        sup_raise(s, SUP_IN_GATHERED);
+}
+
 void sup_worker_ready(struct step *s, struct sup_worker *w)
 {
     w->beat_ns = s->now_ns;
@@ -108,11 +123,20 @@ void sup_worker_watch(struct step *s, struct sup_worker *w)
     bool hung = look_ns <= s->now_ns;
 
     if (hung && (w->ghost || sup_sabotaged(s, SUP_SABOTAGE(NO_WATCHDOG))))
-        sup_worker_set_state(s, w, SUP_WORKER_READY, s->now_ns + NS_PER_S_CORE);
+        sup_worker_set_state(s, w, w->state, s->now_ns + NS_PER_S_CORE);
     else if (hung)
         sup_worker_abort(s, w, s->now_ns - w->beat_ns);
     else
-        sup_worker_set_state(s, w, SUP_WORKER_READY, look_ns);
+        sup_worker_set_state(s, w, w->state, look_ns);
+}
+
+void sup_worker_poised_due(struct step *s, struct sup_worker *w)
+{
+    if (w->untold) {
+        w->untold = false;
+        sup_do_worker(s, SUP_DO_GO, w, 0);
+    }
+    sup_worker_watch(s, w);
 }
 
 void sup_worker_start_overdue(struct step *s, struct sup_worker *w)
@@ -138,11 +162,20 @@ void sup_worker_drain(struct step *s, struct sup_worker *w)
     drain_within(s, w, settings_of(s->sup, w)->drain_ns);
 }
 
-/* It has promised nothing to anybody, or is just about to say that it has: it gets a moment. */
+/* It has promised nothing to anybody: it gets a moment. */
 void sup_worker_drain_unready(struct step *s, struct sup_worker *w)
 {
     w->beat_ns = s->now_ns;
     drain_within(s, w, s->sup->options.grace_ns);
+}
+
+/* One on trial has promised nothing either; any other was told to accept, and may have. */
+void sup_worker_drain_poised(struct step *s, struct sup_worker *w)
+{
+    if (w->generation == s->sup->trying)
+        sup_worker_drain_unready(s, w);
+    else
+        sup_worker_drain(s, w);
 }
 
 void sup_worker_settled(struct step *s, struct sup_worker *w)
@@ -156,7 +189,7 @@ void sup_worker_tell_later(struct step *s, struct sup_worker *w)
     uint64_t again_ns = s->now_ns + RESEND_MS * NS_PER_MS_CORE;
     w->untold = true;
     if (again_ns < w->deadline_ns)
-        sup_worker_set_state(s, w, SUP_WORKER_DRAINING, again_ns);
+        sup_worker_set_state(s, w, w->state, again_ns);
 }
 
 void sup_worker_drain_due(struct step *s, struct sup_worker *w)
@@ -360,12 +393,13 @@ void sup_workers_fill(struct step *s)
         fill(s, sup->generation, sup->settings.workers);
 }
 
-bool sup_workers_all_ready(const struct sup *sup, uint32_t generation, uint32_t wanted)
+bool sup_workers_all(const struct sup *sup, enum sup_worker_state state, uint32_t generation,
+                     uint32_t wanted)
 {
-    uint32_t ready = 0;
+    uint32_t found = 0;
     for (uint32_t i = 0; i < sup->used; i++) {
         const struct sup_worker *w = &sup->workers[i];
-        ready += sup_worker_is_member(w, generation) && w->state == SUP_WORKER_READY;
+        found += sup_worker_is_member(w, generation) && w->state == state;
     }
-    return ready >= wanted;
+    return found >= wanted;
 }

@@ -25,11 +25,12 @@ void master_carry_out(struct master *m, const struct sup_effect *effect)
     case SUP_DO_SPAWN:
         workers_spawn(m, effect);
         break;
+    case SUP_DO_GO:
     case SUP_DO_DRAIN:
     case SUP_DO_TERM:
     case SUP_DO_ABORT:
     case SUP_DO_KILL:
-        workers_signal(m, effect);
+        workers_order(m, effect);
         break;
     case SUP_DO_LOAD_CONF:
         load_conf(m, effect->generation);

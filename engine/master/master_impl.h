@@ -85,7 +85,7 @@ struct sup_settings master_settings(const struct conf *conf);
 
 /* workers.c */
 void workers_spawn(struct master *m, const struct sup_effect *effect);
-void workers_signal(struct master *m, const struct sup_effect *effect);
+void workers_order(struct master *m, const struct sup_effect *effect);
 /* True: asking failed and must be done again soon. */
 bool workers_reap(struct master *m);
 void workers_read_beats(struct master *m);

@@ -117,7 +117,7 @@ static int signal_of(enum sup_effect_kind kind)
     return kind == SUP_DO_ABORT ? SIGABRT : SIGKILL;
 }
 
-void workers_signal(struct master *m, const struct sup_effect *effect)
+void workers_order(struct master *m, const struct sup_effect *effect)
 {
     struct process *p = find(m, effect->slot, effect->generation);
     int err;
@@ -125,6 +125,9 @@ void workers_signal(struct master *m, const struct sup_effect *effect)
     if (p == NULL) /* it has been reaped, the supervisor is about to hear of it */
         return;
     switch ((enum sup_effect_kind)effect->kind) {
+    case SUP_DO_GO:
+        err = send_message(p, CHANNEL_GO);
+        break;
     case SUP_DO_DRAIN:
         p->told = true;
         SCORE_SET(row_of(m, p)->state, SCORE_DRAINING);
@@ -163,11 +166,14 @@ static void channel_on_message(struct ev_loop *loop, ev_io *io, int revents)
         ev_io_stop(loop, io); /* it has closed its end; its exit will be reaped */
         return;
     }
-    if (got != (ssize_t)sizeof(message) || message.kind != CHANNEL_READY)
+    if (got != (ssize_t)sizeof(message))
         return;
-    if (SCORE_GET(row_of(m, p)->state) == SCORE_STARTING)
-        SCORE_SET(row_of(m, p)->state, SCORE_READY);
-    master_tell_worker(m, SUP_READY, p->slot, p->generation, 0);
+    bool poised = message.kind == CHANNEL_POISED;
+    if (!poised && message.kind != CHANNEL_READY)
+        return;
+    if (SCORE_GET(row_of(m, p)->state) < SCORE_DRAINING)
+        SCORE_SET(row_of(m, p)->state, poised ? SCORE_POISED : SCORE_READY);
+    master_tell_worker(m, poised ? SUP_POISED : SUP_READY, p->slot, p->generation, 0);
 }
 
 void workers_read_beats(struct master *m)

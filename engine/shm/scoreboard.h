@@ -56,7 +56,15 @@ struct score_row {
     struct score_counters counters;
 } __attribute__((aligned(64)));
 
-enum score_state { SCORE_FREE, SCORE_STARTING, SCORE_READY, SCORE_DRAINING, SCORE_KILLED };
+/* POISED: it could accept and waits for the master's go, READY: it accepts. */
+enum score_state {
+    SCORE_FREE,
+    SCORE_STARTING,
+    SCORE_POISED,
+    SCORE_READY,
+    SCORE_DRAINING,
+    SCORE_KILLED
+};
 
 /* The outcome of one reload. */
 struct score_report {

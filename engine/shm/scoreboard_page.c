@@ -26,7 +26,8 @@ static void add(struct page *page, const char *format, ...)
 
 static const char *state_word(const struct score_row *row)
 {
-    static const char *const words[] = {"free", "starting", "ready", "draining", "killed"};
+    static const char *const words[] = {"free",  "starting", "poised",
+                                        "ready", "draining", "killed"};
     if (row->state == SCORE_READY && row->draining)
         return words[SCORE_DRAINING]; /* by a signal that did not come from the master */
     return row->state <= SCORE_KILLED ? words[row->state] : "?";

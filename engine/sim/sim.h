@@ -44,6 +44,9 @@ struct sim_connection {
     bool resume; /* stalled as it was about to execute */
 };
 
+/* What master and workers say on a channel, as engine/worker/worker.h has it. */
+enum sim_word { WORD_POISED = 1, WORD_GO, WORD_READY, WORD_DRAIN, WORD_STOP };
+
 enum sim_stage { SIM_BOOTS, SIM_READIES, SIM_SERVES, SIM_LEFT };
 
 struct sim_worker {
@@ -55,9 +58,10 @@ struct sim_worker {
     int16_t slot;
     int listen_fd, channel_fd;
     uint8_t stage; /* enum sim_stage */
-    bool started, said_ready, orphaned, draining;
-    uint32_t connection_high; /* none above was ever used */
-    uint64_t beat_lost;       /* heartbeats missed while it was busy or stuck */
+    uint8_t owed;  /* enum sim_word that the master has not been told yet; 0 none */
+    bool started, watched, orphaned, draining; /* watched: the listener was, at one time */
+    uint32_t connection_high;                  /* none above was ever used */
+    uint64_t beat_lost;                        /* heartbeats missed while it was busy or stuck */
     struct sim_connection connections[SIM_CONNECTIONS_MAX];
 };
 

@@ -4,9 +4,10 @@
 
 #include "engine/sim/sim.h"
 
-enum { TAG_ROW = 16, CHANNEL_DRAIN = 1, CHANNEL_STOP = 2, FD_LIMIT = 256 };
+enum { TAG_ROW = 16, FD_LIMIT = 256 };
 
 static void spawn(struct sim *s, const struct sup_effect *effect);
+static void send_go(struct sim *s, const struct sup_effect *effect);
 static void send_signal(struct sim *s, const struct sup_effect *effect);
 static void load_conf(struct sim *s, uint32_t generation);
 static void commit(struct sim *s, uint32_t generation);
@@ -40,6 +41,13 @@ static void record_pid_file(struct sim *s, uint32_t pid)
             .kind = HIST_WATCH_PIDFILE, .role = HIST_WATCH, .slot = -1, .pid = pid, .b = pid != 0});
 }
 
+static void ready(struct sim *s, const struct sup_effect *effect)
+{
+    record(s, HIST_ENGINE_READY, effect, effect->a, 0);
+    record_pid_file(s, s->master.pid);
+    sim_director_ready(s);
+}
+
 static void leave(struct sim *s, int code)
 {
     struct sim_master *m = &s->master;
@@ -54,6 +62,9 @@ void sim_master_perform(struct sim *s, const struct sup_effect *effect)
     switch ((enum sup_effect_kind)effect->kind) {
     case SUP_DO_SPAWN:
         spawn(s, effect);
+        break;
+    case SUP_DO_GO:
+        send_go(s, effect);
         break;
     case SUP_DO_DRAIN:
     case SUP_DO_TERM:
@@ -81,9 +92,7 @@ void sim_master_perform(struct sim *s, const struct sup_effect *effect)
         report(s, effect);
         break;
     case SUP_DO_READY:
-        record(s, HIST_ENGINE_READY, effect, effect->a, 0);
-        record_pid_file(s, m->pid);
-        sim_director_ready(s);
+        ready(s, effect);
         break;
     case SUP_DO_RESIZED:
         sim_director_resized(s, (uint32_t)effect->a);
@@ -223,6 +232,18 @@ static void record_watchdog(struct sim *s, const struct sim_row *row, int number
                                         .b = silent});
 }
 
+static void send_go(struct sim *s, const struct sup_effect *effect)
+{
+    const struct sim_row *row = sim_master_row(s, effect->slot, effect->generation);
+    if (row == NULL)
+        return;
+    int err = sim_fault_step(s, s->master.process, FAULT_net_sendmsg);
+    if (err == 0)
+        err = kernel_channel_send(&s->kernel, s->master.process, row->channel_fd, WORD_GO);
+    if (err < 0)
+        tell(s, SUP_UNTOLD, effect, (uint64_t)-err);
+}
+
 /* The signal; for DRAIN and TERM the channel carries the same where the signal cannot be sent. */
 static void send_signal(struct sim *s, const struct sup_effect *effect)
 {
@@ -239,7 +260,7 @@ static void send_signal(struct sim *s, const struct sup_effect *effect)
         err = kernel_kill(&s->kernel, row->pid, number);
     if (err < 0 && by_channel)
         err = kernel_channel_send(&s->kernel, s->master.process, row->channel_fd,
-                                  number == SIGQUIT ? CHANNEL_DRAIN : CHANNEL_STOP);
+                                  number == SIGQUIT ? WORD_DRAIN : WORD_STOP);
     if (err < 0)
         tell(s, SUP_UNTOLD, effect, (uint64_t)-err);
 }

@@ -21,7 +21,7 @@ enum { ENTRIES = 12 }; /* workers alive at once that are followed; deeper ones a
 struct child {
     int16_t slot;
     uint32_t generation;
-    uint8_t alive, ready, told;
+    uint8_t alive, said, go, told; /* said: 1 poised, 2 ready */
 };
 
 struct node {
@@ -136,6 +136,8 @@ static bool take_effects(struct node *n, const struct sup_effects *effects)
             n->loads = 1;
         } else if (e->kind == SUP_DO_UPGRADE_START) {
             n->other = 1;
+        } else if (child != NULL && e->kind == SUP_DO_GO) {
+            child->go = 1;
         } else if (child != NULL && (e->kind == SUP_DO_DRAIN || e->kind == SUP_DO_TERM ||
                                      e->kind == SUP_DO_ABORT || e->kind == SUP_DO_KILL)) {
             child->told = e->kind;
@@ -161,8 +163,9 @@ static void note_event(struct node *n, const struct sup_event *event)
     case SUP_SPAWNED:
         child->alive = 1;
         break;
+    case SUP_POISED:
     case SUP_READY:
-        child->ready = 1;
+        child->said = event->kind == SUP_POISED ? 1 : 2;
         break;
     case SUP_SPAWN_FAILED:
     case SUP_EXITED:
@@ -263,16 +266,19 @@ static bool try_master(struct search *s, uint32_t from)
 static bool try_child(struct search *s, uint32_t from, const struct child *child)
 {
     static const enum sup_event_kind unborn[] = {SUP_SPAWNED, SUP_SPAWN_FAILED};
-    static const enum sup_event_kind living[] = {SUP_EXITED, SUP_DRAINING, SUP_UNTOLD, SUP_READY};
+    static const enum sup_event_kind living[] = {SUP_EXITED, SUP_DRAINING, SUP_UNTOLD, SUP_POISED,
+                                                 SUP_READY};
     const enum sup_event_kind *kinds = child->alive ? living : unborn;
-    size_t count = child->alive ? 4 : 2;
+    size_t count = child->alive ? 5 : 2;
     for (size_t i = 0; i < count; i++) {
         struct sup_event event = {
             .kind = kinds[i], .slot = child->slot, .generation = child->generation};
         char what[24];
-        if (kinds[i] == SUP_READY && child->ready)
+        if ((kinds[i] == SUP_POISED && child->said > 0) ||
+            (kinds[i] == SUP_READY && (child->said != 1 || !child->go)))
             continue;
-        if ((kinds[i] == SUP_UNTOLD || kinds[i] == SUP_DRAINING) && child->told == 0)
+        if ((kinds[i] == SUP_UNTOLD && child->told == 0 && !child->go) ||
+            (kinds[i] == SUP_DRAINING && child->told == 0))
             continue;
         event.a = kinds[i] == SUP_EXITED ? SIGSEGV : 0;
         snprintf(what, sizeof(what), "%s %d.%u", sup_event_word(kinds[i]), child->slot,

@@ -188,7 +188,7 @@ static void message_came(struct sim *s, struct sim_row *row)
     if (got == 0)
         kernel_unwatch(&s->kernel, s->master.process, row->channel_fd);
     else if (got > 0)
-        tell_worker(s, SUP_READY, row, 0);
+        tell_worker(s, word == WORD_POISED ? SUP_POISED : SUP_READY, row, 0);
 }
 
 void sim_master_turn(struct sim *s)
@@ -329,7 +329,7 @@ const struct sim_row *sim_master_row(const struct sim *s, int slot, uint32_t gen
  * worker of generation 1. */
 static void print_slots(const struct sim *s, char *out, size_t size)
 {
-    static const char letters[] = "wsSRDTAK";
+    static const char letters[] = "wsSPRDTAK";
     const struct sup *sup = &s->master.sup;
     size_t at = 0;
     out[0] = '\0';

@@ -11,7 +11,7 @@ static const uint64_t drain_idle_ns = 2 * SIM_SECOND;
 
 static void boot(struct sim *s, struct sim_worker *w);
 static void serve(struct sim *s, struct sim_worker *w);
-static void say_ready(struct sim *s, struct sim_worker *w);
+static void say(struct sim *s, struct sim_worker *w, enum sim_word word);
 static void accept_some(struct sim *s, struct sim_worker *w);
 static void read_channel(struct sim *s, struct sim_worker *w);
 
@@ -84,7 +84,8 @@ void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row
     w->channel_fd = channel_fd;
     w->listen_fd = s->master.listen_fd;
     w->stage = SIM_BOOTS;
-    w->started = w->said_ready = w->orphaned = w->draining = false;
+    w->owed = 0;
+    w->started = w->watched = w->orphaned = w->draining = false;
     w->connection_high = 0;
     w->adm_timer_ns = 0;
     w->limits = limits_of(&s->plan);
@@ -153,20 +154,29 @@ static void begin_to_serve(struct sim *s, struct sim_worker *w)
     boot_admission(s, w);
     watch_signals(s, w);
     kernel_watch(&s->kernel, w->process, w->channel_fd, TAG_CHANNEL);
-    sim_worker_happen(s, w, ADM_EV_START, 0);
+    sim_worker_record(s, w, HIST_ENGINE_WORKER_POISED, &(struct hist_record){.a = 0});
+    if (sim_sabotage(s, w->process, FAULT_sabotage_accept_on_trial))
+        sim_worker_happen(s, w, ADM_EV_START, 0);
+    say(s, w, WORD_POISED);
+}
+
+static void accept_from_now_on(struct sim *s, struct sim_worker *w)
+{
+    if (w->adm.state == ADM_NEW)
+        sim_worker_happen(s, w, ADM_EV_START, 0);
     sim_worker_record(s, w, HIST_ENGINE_WORKER_READY, &(struct hist_record){.a = 0});
-    say_ready(s, w);
+    say(s, w, WORD_READY);
 }
 
 /* Tried again with each heartbeat until the channel takes it. */
-static void say_ready(struct sim *s, struct sim_worker *w)
+static void say(struct sim *s, struct sim_worker *w, enum sim_word word)
 {
     int err = sim_fault_step(s, w->process, FAULT_net_sendmsg);
     if (err == 0)
-        err = kernel_channel_send(&s->kernel, w->process, w->channel_fd, w->generation);
+        err = kernel_channel_send(&s->kernel, w->process, w->channel_fd, word);
     if (err > 0)
         return;
-    w->said_ready = err == 0;
+    w->owed = err < 0 ? (uint8_t)word : 0;
     if (err < 0)
         kernel_timer(&s->kernel, w->process, s->kernel.now_ns + SIM_HEARTBEAT_NS, TAG_RETRY);
 }
@@ -176,8 +186,8 @@ static void say_ready(struct sim *s, struct sim_worker *w)
 
 static void timer_came(struct sim *s, struct sim_worker *w, uint16_t tag)
 {
-    if (tag == TAG_RETRY && !w->said_ready) {
-        say_ready(s, w);
+    if (tag == TAG_RETRY && w->owed != 0) {
+        say(s, w, (enum sim_word)w->owed);
     } else if (tag == TAG_HEARTBEAT) {
         sim_worker_happen(s, w, ADM_EV_FD_LIMIT, s->kernel.processes[w->process].fd_limit);
     } else if (tag == TAG_ADMISSION && w->adm_timer_ns <= s->kernel.now_ns) {
@@ -251,12 +261,13 @@ static void leave(struct sim *s, struct sim_worker *w, uint32_t code)
 
 static void watch_listener(struct sim *s, struct sim_worker *w, const struct adm_effect *effect)
 {
-    bool on = effect->kind == ADM_DO_WATCH, first = !w->said_ready && w->adm.accepted == 0;
+    bool on = effect->kind == ADM_DO_WATCH, first = !w->watched;
     if (on)
         kernel_watch(&s->kernel, w->process, w->listen_fd, TAG_LISTENER);
     else
         kernel_unwatch(&s->kernel, w->process, w->listen_fd);
-    if (on && first)
+    w->watched = true;
+    if (first)
         return;
     sim_worker_record(s, w, HIST_ENGINE_ACCEPT_PAUSE,
                       &(struct hist_record){.a = !on, .b = effect->why, .c = w->adm.active});
@@ -399,16 +410,16 @@ static void become_orphan(struct sim *s, struct sim_worker *w)
     sim_worker_happen(s, w, ADM_EV_ORPHAN, 0);
 }
 
-enum { CHANNEL_DRAIN = 1, CHANNEL_STOP = 2 };
-
 static void read_channel(struct sim *s, struct sim_worker *w)
 {
     uint32_t word = 0;
     int got = kernel_channel_recv(&s->kernel, w->process, w->channel_fd, &word);
     if (got == 0)
         become_orphan(s, w);
-    else if (got > 0 && word == CHANNEL_DRAIN)
+    else if (got > 0 && word == WORD_GO)
+        accept_from_now_on(s, w);
+    else if (got > 0 && word == WORD_DRAIN)
         sim_worker_happen(s, w, ADM_EV_DRAIN, 0);
-    else if (got > 0 && word == CHANNEL_STOP)
+    else if (got > 0 && word == WORD_STOP)
         sim_worker_happen(s, w, ADM_EV_STOP, 0);
 }

@@ -1,5 +1,6 @@
 /* The life of a worker process: it becomes what the configuration says, watches its signals and its
- * channel to the master, says that it is ready, serves, and leaves when admission says so. */
+ * channel to the master, says that it is poised, serves from the master's go on, and leaves when
+ * admission says so. */
 #include "engine/worker/worker.h"
 
 #include <errno.h>
@@ -27,7 +28,8 @@ static struct worker *worker_self;
 static int worker_open(struct worker *w);
 static void worker_close(struct worker *w);
 static void worker_watch_signals(struct worker *w);
-static void worker_say_ready(struct worker *w);
+static void worker_accept(struct worker *w);
+static void worker_say(struct worker *w, enum channel_kind kind);
 
 int worker_run(const struct worker_args *args)
 {
@@ -45,9 +47,10 @@ int worker_run(const struct worker_args *args)
         w->exit_code = 0;
         worker_watch_signals(w);
         fault_step(FAULT_worker_ready);
-        admission_happen(w, ADM_EV_START, 0);
-        worker_record(w, HIST_ENGINE_WORKER_READY, &(struct hist_record){.a = 0});
-        worker_say_ready(w);
+        worker_record(w, HIST_ENGINE_WORKER_POISED, &(struct hist_record){.a = 0});
+        if (fault_sabotage(FAULT_sabotage_accept_on_trial))
+            admission_happen(w, ADM_EV_START, 0);
+        worker_say(w, CHANNEL_POISED);
         if (!w->leaving)
             ev_run(w->loop, 0);
     }
@@ -158,6 +161,9 @@ static void worker_on_channel(struct ev_loop *loop, ev_io *io, int revents)
     if (got != (ssize_t)sizeof message)
         return; /* EAGAIN, or no message of ours */
     switch (message.kind) {
+    case CHANNEL_GO:
+        worker_accept(w);
+        break;
     case CHANNEL_DRAIN:
         admission_happen(w, ADM_EV_DRAIN, 0);
         break;
@@ -173,10 +179,20 @@ static void worker_on_channel(struct ev_loop *loop, ev_io *io, int revents)
 }
 
 /* Tried again with each heartbeat until the channel takes it. */
-static void worker_say_ready(struct worker *w)
+static void worker_say(struct worker *w, enum channel_kind kind)
 {
-    const struct channel_message ready = {CHANNEL_READY, w->args->generation};
-    w->said_ready = sys_sendmsg_fd(w->args->channel_fd, &ready, sizeof ready, -1) > 0;
+    const struct channel_message message = {kind, w->args->generation};
+    bool sent = sys_sendmsg_fd(w->args->channel_fd, &message, sizeof message, -1) > 0;
+    w->owed = sent ? 0 : kind;
+}
+
+/* Whatever was to be said before is known to whoever says go. */
+static void worker_accept(struct worker *w)
+{
+    if (w->adm.state == ADM_NEW)
+        admission_happen(w, ADM_EV_START, 0);
+    worker_record(w, HIST_ENGINE_WORKER_READY, &(struct hist_record){.a = 0});
+    worker_say(w, CHANNEL_READY);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -207,8 +223,8 @@ static void worker_on_heartbeat(struct ev_loop *loop, ev_timer *timer, int reven
     (void)loop;
     (void)revents;
     SCORE_ADD(w->args->row->heartbeat, 1);
-    if (!w->said_ready)
-        worker_say_ready(w);
+    if (w->owed != 0)
+        worker_say(w, w->owed);
     worker_check_fd_limit(w);
     access_logs_flush_due(&w->logs, w->site.now_ns);
     /* The channel tells it sooner, unless some process still holds a copy of the master's end. */

@@ -9,11 +9,16 @@
 #include "engine/shm/zone.h"
 
 /* Messages on the channel, one byte kind and one 32-bit value, SOCK_SEQPACKET; EOF on the worker's
- * end means the master is gone (orphan policy: drain, then exit). The value of CHANNEL_READY is the
- * worker's generation. Signals reach a worker as signals: QUIT drain, TERM INT stop at once, USR1
- * reopen logs; the channel carries the same as messages so that none is lost before the handlers
- * are set. */
+ * end means the master is gone (orphan policy: drain, then exit).
+ *
+ * A worker says CHANNEL_POISED when it could accept; it does when CHANNEL_GO has come, and says
+ * CHANNEL_READY: a worker of a configuration that may still be withdrawn must serve nobody. The
+ * value of what a worker says is its generation. Signals reach a worker as signals: QUIT drain,
+ * TERM INT stop at once, USR1 reopen logs; the channel carries the same as messages so that none is
+ * lost before the handlers are set. */
 enum channel_kind {
+    CHANNEL_POISED = 'P',
+    CHANNEL_GO = 'G',
     CHANNEL_READY = 'R',
     CHANNEL_DRAIN = 'D',
     CHANNEL_STOP = 'S',
@@ -39,8 +44,9 @@ struct worker_args {
 };
 
 /* Runs the worker in the calling (freshly forked) process: sets up signals, limits and loop, says
- * CHANNEL_READY when it accepts, serves until told to go. Never returns to the caller's code:
- * returns the process's exit code. Signals must still be blocked when it is called. */
+ * CHANNEL_POISED, accepts when CHANNEL_GO comes, serves until told to leave. Never returns to the
+ * caller's code: returns the process's exit code. Signals must still be blocked when it is called.
+ */
 int worker_run(const struct worker_args *args);
 
 #endif

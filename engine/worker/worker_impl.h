@@ -92,8 +92,9 @@ struct worker {
     struct http_site site;
     struct access_logs logs;
     char hostname[256];
-    pid_t parent; /* the master */
-    bool orphaned, said_ready, leaving, started;
+    pid_t parent;  /* the master */
+    uint32_t owed; /* enum channel_kind that the master has not been told yet; 0 none */
+    bool orphaned, leaving, started;
     uint64_t fd_limit;
     int exit_code;
 

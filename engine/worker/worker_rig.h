@@ -148,8 +148,23 @@ static inline bool rig_wait_readable(int fd)
     return poll(&wait, 1, RIG_PATIENCE_MS) == 1;
 }
 
-/* Starts the worker and waits until it says that it is ready. */
-static inline void rig_start(const char *main_text, const char *http)
+static inline void rig_hear(enum channel_kind kind)
+{
+    struct channel_message message;
+    assert_true(rig_wait_readable(rig->channel));
+    assert_int_equal(recv(rig->channel, &message, sizeof message, 0), sizeof message);
+    assert_int_equal(message.kind, kind);
+    assert_int_equal(message.value, 5);
+}
+
+static inline void rig_order(enum channel_kind kind)
+{
+    const struct channel_message message = {kind, 0};
+    assert_int_equal(send(rig->channel, &message, sizeof message, 0), sizeof message);
+}
+
+/* Starts the worker; it is poised. */
+static inline void rig_start_on_trial(const char *main_text, const char *http)
 {
     char path[128];
     int err;
@@ -161,17 +176,20 @@ static inline void rig_start(const char *main_text, const char *http)
     assert_non_null(rig->board);
     rig->board->rows[0].state = SCORE_READY;
     rig_fork();
-    struct channel_message message;
-    assert_true(rig_wait_readable(rig->channel));
-    assert_int_equal(recv(rig->channel, &message, sizeof message, 0), sizeof message);
-    assert_int_equal(message.kind, CHANNEL_READY);
-    assert_int_equal(message.value, 5);
+    rig_hear(CHANNEL_POISED);
 }
 
-static inline void rig_order(enum channel_kind kind)
+static inline void rig_go(void)
 {
-    const struct channel_message message = {kind, 0};
-    assert_int_equal(send(rig->channel, &message, sizeof message, 0), sizeof message);
+    rig_order(CHANNEL_GO);
+    rig_hear(CHANNEL_READY);
+}
+
+/* Starts the worker and waits until it says that it accepts. */
+static inline void rig_start(const char *main_text, const char *http)
+{
+    rig_start_on_trial(main_text, http);
+    rig_go();
 }
 
 /* Waits for the worker's end; its wait status. */

@@ -207,14 +207,43 @@ static void refuses_what_is_malformed(void **state)
     client_close(client);
 }
 
-/* ---- leaving --------------------------------------------------------------------------------- */
-
 static void expect_clean_exit(void)
 {
     int status = rig_wait_exit();
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fail_msg("wait status %#x", status);
 }
+
+/* ---- on trial ----------------------------------------------------------------------------------
+ */
+
+static void nobody_is_accepted_before_the_go(void **state)
+{
+    (void)state;
+    rig_start_on_trial(EVENTS, site);
+    struct rig_client *early = rig_connect(); /* the kernel takes it: it waits in the queue */
+    client_send(early, GET("/echo", "1"));
+    uint64_t beat = SCORE_GET(rig->board->rows[0].heartbeat);
+    RIG_UNTIL(SCORE_GET(rig->board->rows[0].heartbeat) >= beat + 3); /* it had its chance */
+    assert_int_equal(RIG_COUNTER(accepted), 0);
+    rig_go();
+    assert_int_equal(client_answer(early), 200);
+    client_close(early);
+    rig_order(CHANNEL_GO); /* said twice it changes nothing */
+    rig_hear(CHANNEL_READY);
+    rig_order(CHANNEL_DRAIN);
+    expect_clean_exit();
+}
+
+static void one_on_trial_leaves_when_told(void **state)
+{
+    (void)state;
+    rig_start_on_trial(EVENTS, site);
+    rig_order(CHANNEL_DRAIN);
+    expect_clean_exit();
+}
+
+/* ---- leaving --------------------------------------------------------------------------------- */
 
 static void a_drain_lets_requests_end(void **state)
 {
@@ -437,6 +466,8 @@ int main(void)
         TEST(carries_tunnels),
         TEST(idle_connections_end_in_time),
         TEST(refuses_what_is_malformed),
+        TEST(nobody_is_accepted_before_the_go),
+        TEST(one_on_trial_leaves_when_told),
         TEST(a_drain_lets_requests_end),
         TEST(a_drain_has_a_bound),
         TEST(stops_at_once_when_told),

@@ -35,7 +35,7 @@ static void attempt_spawn(struct attempt *a, const struct hist_record *r)
         a->workers[i].pid = r->pid;
         a->worker_count++;
     }
-    a->workers[i].ready = a->workers[i].ready || r->kind == HIST_ENGINE_WORKER_READY;
+    a->workers[i].ready = a->workers[i].ready || r->kind != HIST_ENGINE_SPAWN;
 }
 
 static void attempt_exit(struct attempt *a, const struct hist_record *r)
@@ -61,6 +61,7 @@ void attempt_take(struct attempt *a, const struct world *w, const struct hist_re
         attempt_begin(a, r);
         break;
     case HIST_ENGINE_SPAWN:
+    case HIST_ENGINE_WORKER_POISED:
     case HIST_ENGINE_WORKER_READY:
         attempt_spawn(a, r);
         a->complete = a->complete || attempt_ready(a) >= attempt_needed(a, w);

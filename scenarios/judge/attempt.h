@@ -1,5 +1,6 @@
 /* One attempt of the engine's master to bring up a new generation, as its trace tells it: which
- * workers it forked, which became ready, which died before.
+ * workers it forked, which became ready (could accept, whether or not they were told to), which
+ * died before.
  *
  * The master decides on what it knows: that a worker that was ready has died counts from when the
  * master reaped it, and no more once all were ready, since nothing but the commit is left then. */
@@ -30,8 +31,8 @@ struct attempt {
 
 /* The kinds attempt_take needs. */
 #define ATTEMPT_KINDS                                                                              \
-    HIST_DIRECTOR_CONFIG, HIST_ENGINE_RELOAD, HIST_ENGINE_SPAWN, HIST_ENGINE_WORKER_READY,         \
-        HIST_ENGINE_WORKER_EXIT, HIST_WATCH_EXIT
+    HIST_DIRECTOR_CONFIG, HIST_ENGINE_RELOAD, HIST_ENGINE_SPAWN, HIST_ENGINE_WORKER_POISED,        \
+        HIST_ENGINE_WORKER_READY, HIST_ENGINE_WORKER_EXIT, HIST_WATCH_EXIT
 
 void attempt_take(struct attempt *a, const struct world *w, const struct hist_record *r);
 /* Have as many been ready at one time as must be before the old may go? */

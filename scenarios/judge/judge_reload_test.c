@@ -219,6 +219,13 @@ static void all_or_nothing(void **state)
     VIOLATED(reload_all_or_nothing, MAKE READY("2.15", "13") DIES REPORT("2.3", "ok", "2"));
     VIOLATED(reload_all_or_nothing,
              MAKE READY("2.15", "13") DIES REPORT("2.3", "undone", "1") GOES("2.4", "11"));
+    /* A worker on trial serves somebody; one whose generation is complete may. */
+#define POISED(t, pid) t " engine.worker_poised pid=" pid " gen=2\n"
+#define TAKES(t, pid) t " engine.accept pid=" pid " gen=2 conn=9 a=8080\n"
+    VIOLATED(reload_all_or_nothing,
+             MAKE POISED("2.15", "13") TAKES("2.16", "13") DIES REPORT("2.3", "undone", "1"));
+    UNKNOWN(reload_all_or_nothing, MAKE POISED("2.15", "13") POISED("2.15", "14")
+                                       TAKES("2.16", "13") REPORT("2.3", "ok", "2"));
     /* The old are told to go before the last of the new is ready. */
     VIOLATED(reload_all_or_nothing, MAKE READY("2.15", "13") GOES("2.2", "11") READY("2.21", "14")
                                         REPORT("2.3", "ok", "2"));

@@ -49,6 +49,20 @@ static void whole_drain(struct judge_context *c, const struct hist_record *r)
     }
 }
 
+/* Whoever a worker on trial accepts meets a configuration that may still be withdrawn. */
+static void whole_accept(struct judge_context *c, const struct hist_record *r)
+{
+    struct whole *s = c->state;
+    const struct attempt *a = &s->attempt;
+    if (s->told || a->reload.kind == HIST_NONE || r->gen != a->reload.gen || attempt_complete(a))
+        return;
+    s->told = true;
+    judge_seen(c, 1);
+    judge_violate(c, r, &a->reload,
+                  "worker %u of the new generation accepted when %llu of %llu were ready", r->pid,
+                  (ull)attempt_ready(a), (ull)attempt_needed(a, c->world));
+}
+
 static void whole_reloaded(struct judge_context *c, const struct hist_record *r)
 {
     struct whole *s = c->state;
@@ -81,6 +95,8 @@ static void whole_observe(struct judge_context *c, const struct hist_record *r)
         s->undone.kind = HIST_NONE;
     } else if (r->kind == HIST_ENGINE_DRAIN) {
         whole_drain(c, r);
+    } else if (r->kind == HIST_ENGINE_ACCEPT) {
+        whole_accept(c, r);
     } else if (r->kind == HIST_ENGINE_RELOADED) {
         whole_reloaded(c, r);
     }
@@ -97,8 +113,8 @@ static void whole_finish(struct judge_context *c)
                    (ull)s->broken, (ull)s->complete);
 }
 
-static const unsigned whole_kinds[] = {ATTEMPT_KINDS, HIST_ENGINE_DRAIN, HIST_ENGINE_RELOADED,
-                                       HIST_NONE};
+static const unsigned whole_kinds[] = {ATTEMPT_KINDS, HIST_ENGINE_DRAIN, HIST_ENGINE_ACCEPT,
+                                       HIST_ENGINE_RELOADED, HIST_NONE};
 const struct checker judge_reload_all_or_nothing = {.kinds = whole_kinds,
                                                     .state_size = sizeof(struct whole),
                                                     .observe = whole_observe,

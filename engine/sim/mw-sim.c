@@ -21,6 +21,7 @@
 #include "engine/sim/sim_exhaustive.h"
 #include "engine/sim/sim_proof.h"
 #include "engine/sim/sim_run.h"
+#include "engine/sim/sim_schedule.h"
 #include "engine/sim/sim_shrink.h"
 #include "engine/sim/sim_trace.h"
 #include "faultinject/plan.h"
@@ -135,7 +136,8 @@ static void print_failure(const struct options *o, const struct sim *s, const st
 static void draw(const struct options *o, uint64_t seed, struct sim_plan *plan)
 {
     sim_plan_draw(plan, seed);
-    plan->user_plan = o->plan[0] != '\0' ? o->plan : NULL;
+    if (o->plan[0] != '\0')
+        sim_plan_add_rules(plan, o->plan);
 }
 
 /* ---- replay -----------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ static void print_verdicts(const struct judge *judge)
 static int replay(const struct options *o)
 {
     struct sim *s = sim_new();
-    struct sim_plan plan;
+    static struct sim_plan plan;
     struct sim_result r;
     struct sim_outputs outputs = {.history_path = o->history, .status = stdout};
 
@@ -162,7 +164,7 @@ static int replay(const struct options *o)
         return EXIT_MISTAKE;
     }
     draw(o, o->first, &plan);
-    sim_plan_print(&plan);
+    sim_schedule_write(&plan, stdout);
     fflush(stdout);
     expect_crash(o, o->first);
     sim_run(s, &plan, &outputs, &r);
@@ -212,13 +214,12 @@ static int shrink(const struct options *o)
         sim_free(s);
         return EXIT_HOLDS;
     }
-    sim_plan_print(&plan);
+    sim_schedule_write(&plan, stdout);
     fflush(stdout);
     sim_run(s, &plan, &outputs, &r);
-    printf("%zu of %zu acts are needed for %s, %llu of 16 of the delays; %u runs\n",
-           shrunk.acts_after, shrunk.acts_before,
+    printf("%zu of %zu acts are needed for %s; %u runs\n", shrunk.acts_after, shrunk.acts_before,
            shrunk.guarantee == GUARANTEE_COUNT ? "it" : guarantee_name(shrunk.guarantee),
-           (ull)plan.delays_scale, shrunk.runs);
+           shrunk.runs);
     print_failure(o, s, &r, o->first);
     sim_free(s);
     return exit_code(&r);

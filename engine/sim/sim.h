@@ -11,6 +11,7 @@
 #include "engine/core/sup.h"
 #include "engine/sim/sim_kernel.h"
 #include "engine/sim/sim_plan.h"
+#include "engine/sim/sim_run.h"
 #include "faultinject/decide.h"
 #include "scenarios/judge/judge.h"
 
@@ -61,6 +62,7 @@ struct sim_worker {
     uint8_t owed;  /* enum sim_word that the master has not been told yet; 0 none */
     bool started, watched, orphaned, draining; /* watched: the listener was, at one time */
     uint32_t connection_high;                  /* none above was ever used */
+    uint32_t answers;                          /* that clients got the first byte of */
     uint64_t beat_lost;                        /* heartbeats missed while it was busy or stuck */
     struct sim_connection connections[SIM_CONNECTIONS_MAX];
 };
@@ -96,32 +98,47 @@ struct sim_master {
 /* ---- clients ----------------------------------------------------------------------------------
  */
 
-enum sim_population { SIM_FRESH, SIM_POOLED, SIM_POST, SIM_LONG, SIM_HELD, SIM_POPULATIONS };
 enum sim_client_state { CLIENT_FREE, CLIENT_CONNECTS, CLIENT_IDLE, CLIENT_BUSY, CLIENT_LEAVES };
 
 struct sim_client {
-    uint8_t state; /* enum sim_client_state */
-    uint8_t population;
+    uint8_t state;                                 /* enum sim_client_state */
+    uint8_t load;                                  /* index in the plan */
     bool announced, answered, begun_answer, wants; /* wants: a request waits for the connection */
     unsigned connection;
+    uint32_t body_left; /* of a body that is sent slowly */
     uint32_t number, requests, last_pid, last_gen, next_free;
     uint64_t connect_ns, since_ns, timer_ns;
     uint64_t req, due_ns, req_begun_ns, last_req;
     uint16_t flags;
 };
 
+/* What has come of a load so far. */
+struct sim_load_state {
+    bool runs;
+    uint8_t turn; /* of its arrivals: those of an earlier turn are void */
+    uint32_t rate_milli, open, established, newest_gen;
+    uint64_t requests, ended[HIST_OUTCOME_COUNT];
+    struct sim_random random;
+};
+
 struct sim_clients {
     struct sim_client at[SIM_CLIENTS_MAX];
-    uint32_t used, free, number, open[SIM_POPULATIONS];
+    uint32_t used, free, number;
     uint64_t req, requests, failed;
     bool stopped, paused; /* for good; while it is quiet */
-    struct sim_random random[SIM_POPULATIONS];
+    struct sim_load_state loads[SIM_LOADS_MAX];
 };
 
 /* ---- the director -----------------------------------------------------------------------------
  */
 
-enum { SIM_ASKS_MAX = 64, SIM_RELOADS_MAX = 64 };
+enum {
+    SIM_ASKS_MAX = 64,
+    SIM_RELOADS_MAX = 64,
+    SIM_STORMS_MAX = 16,
+    SIM_BEGINS_MAX = 8,
+    SIM_ARMS_MAX = 64
+};
 
 struct sim_director {
     uint32_t config, config_workers; /* the file's */
@@ -139,9 +156,27 @@ struct sim_director {
     } asks[SIM_ASKS_MAX];
     size_t ask_count;
     uint64_t act_begun_ns, stop_ns;
-    uint32_t upgrade, storms;
+    uint32_t upgrade, storms, fired, arms;
+    int rules[SIM_ARMS_MAX]; /* of the acts, in the order they were armed */
+    struct {
+        uint32_t set, left, period_us, sent;
+    } storm[SIM_STORMS_MAX];
     enum hist_phase phase;
     bool ready, stopping, master_gone;
+    uint32_t good_config, reports[HIST_REPORT_COUNT];
+    enum hist_report last_report;
+    uint32_t at_phase[SIM_ROWS]; /* pids of the workers when the phase began */
+};
+
+/* A story's place in its acts. */
+struct sim_story {
+    size_t next;
+    bool entered; /* the act is under way */
+    uint64_t entered_ns, clock_ns;
+    double begins[SIM_BEGINS_MAX]; /* what `begin` saw when the act was entered */
+    uint32_t baseline_fds, baseline_children;
+    unsigned trouble_count;
+    char trouble[SIM_TROUBLE_MAX][SIM_TROUBLE_ROOM];
 };
 
 /* ---- the whole --------------------------------------------------------------------------------
@@ -164,6 +199,7 @@ struct sim {
     struct sim_master master;
     struct sim_clients clients;
     struct sim_director director;
+    struct sim_story story;
     struct sim_worker workers[KERNEL_PROCS_MAX];
 };
 
@@ -179,7 +215,8 @@ enum sim_outside {
     SIM_OUT_PHASE,
     SIM_OUT_CONT,
     SIM_OUT_BOOT,
-    SIM_OUT_OTHER
+    SIM_OUT_OTHER,
+    SIM_OUT_STORY
 };
 
 static inline struct sim *sim_of(struct kernel *k)
@@ -243,8 +280,11 @@ void sim_connections_resume(struct sim *s, struct sim_worker *w);
 /* sim_client.c */
 void sim_clients_start(struct sim *s);
 void sim_clients_stop(struct sim *s);
-void sim_client_arrival(struct sim *s, unsigned population);
-void sim_client_request(struct sim *s, unsigned population);
+void sim_client_arrival(struct sim *s, uint32_t packed);
+void sim_client_request(struct sim *s, unsigned load);
+void sim_load_start(struct sim *s, unsigned load);
+void sim_load_stop(struct sim *s, unsigned load);
+void sim_load_rate(struct sim *s, unsigned load, uint32_t rate_milli);
 void sim_client_event(struct sim *s, uint32_t client, enum kernel_client_event event,
                       const struct kernel_segment *segment);
 void sim_client_timer(struct sim *s, uint32_t client);
@@ -258,6 +298,10 @@ void sim_director_ready(struct sim *s);
 void sim_director_reopened(struct sim *s);
 void sim_director_resized(struct sim *s, uint32_t workers);
 void sim_director_master_gone(struct sim *s, int status);
+/* The report of the last reload has not come in time. */
+void sim_director_unreported(struct sim *s);
+void sim_director_enter(struct sim *s, enum hist_phase phase);
+void sim_director_stop(struct sim *s, enum sim_stop how);
 /* Why the tree has not converged; NULL: it has. */
 const char *sim_director_unsettled(const struct sim *s);
 void sim_director_param(struct sim *s, enum hist_param param, uint64_t value);
@@ -265,8 +309,14 @@ void sim_director_param(struct sim *s, enum hist_param param, uint64_t value);
 /* sim_acts.c */
 void sim_act_perform(struct sim *s, uint32_t index);
 void sim_act_limit_fds(struct sim *s, uint32_t limit);
-void sim_act_storm(struct sim *s, uint32_t packed);
+void sim_act_storm(struct sim *s, uint32_t storm);
+/* Writes a configuration (workers: 0, one that is not valid), asks for a reload. */
+void sim_act_config(struct sim *s, uint32_t workers);
+void sim_act_hup(struct sim *s, bool valid, bool waits);
 void sim_signal(struct sim *s, uint32_t pid, int number, enum hist_target target);
+
+/* sim_story.c: acts that wait for one another. */
+void sim_story_turn(struct sim *s);
 
 /* sim_watch.c: what mw-watch would see. */
 void sim_watch_sample(struct sim *s);

@@ -4,10 +4,6 @@
 
 #include "engine/sim/sim.h"
 
-static const uint64_t patience_ns = 3 * SIM_SECOND;
-
-static void reload(struct sim *s, bool valid, uint32_t workers, bool waits);
-
 /* ---- signals ----------------------------------------------------------------------------------
  */
 
@@ -87,73 +83,98 @@ static void signal_all(struct sim *s, int number)
 /* ---- storms -----------------------------------------------------------------------------------
  */
 
-static void record_storm(struct sim *s, int number, bool begin, uint32_t count)
+static void record_storm(struct sim *s, uint32_t set, bool begin, uint32_t count)
 {
+    bool one = (set & (set - 1)) == 0;
     sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_STORM,
                                         .role = HIST_DIRECTOR,
                                         .slot = -1,
                                         .pid = s->master.pid,
-                                        .a = (uint64_t)number,
+                                        .a = one ? (uint64_t)__builtin_ctz(set) : 0,
                                         .b = begin,
                                         .c = count});
 }
 
-/* packed: signal << 16 | signals still to be sent. */
-void sim_act_storm(struct sim *s, uint32_t packed)
+/* The next signal of the set, around and around. */
+static int next_signal(uint32_t set, uint32_t sent)
 {
-    static const int mixed[] = {SIGHUP, SIGUSR1, SIGCHLD, SIGHUP};
-    int number = (int)(packed >> 16);
-    uint32_t left = packed & 0xffff;
-    int sent = number != 0 ? number : mixed[left % 4];
-    if (left == 0 || s->director.stopping) {
-        record_storm(s, number, false, 0);
-        s->director.storms--;
+    for (uint32_t skip = sent % (uint32_t)__builtin_popcount(set); skip > 0; skip--)
+        set &= set - 1;
+    return __builtin_ctz(set);
+}
+
+void sim_act_storm(struct sim *s, uint32_t storm)
+{
+    struct sim_director *d = &s->director;
+    uint32_t set = d->storm[storm].set;
+    if (d->storm[storm].left == 0 || d->stopping) {
+        record_storm(s, set, false, 0);
+        d->storm[storm].set = 0;
+        d->storms--;
         return;
     }
-    int err = kernel_kill(&s->kernel, s->master.pid, sent);
+    d->storm[storm].left--;
+    int number = next_signal(set, d->storm[storm].sent++);
+    int err = kernel_kill(&s->kernel, s->master.pid, number);
     sim_record(s, &(struct hist_record){.kind = HIST_STORM_SIGNAL,
                                         .role = HIST_FAULT,
                                         .slot = -1,
                                         .pid = s->master.pid,
-                                        .a = (uint64_t)sent,
+                                        .a = (uint64_t)number,
                                         .b = HIST_TO_MASTER,
                                         .c = (uint64_t)-err});
-    kernel_outside(&s->kernel, s->kernel.now_ns + SIM_MS, SIM_OUT_STORM,
-                   (uint32_t)number << 16 | (left - 1));
+    kernel_outside(&s->kernel, s->kernel.now_ns + d->storm[storm].period_us * UINT64_C(1000),
+                   SIM_OUT_STORM, storm);
 }
 
 static void begin_storm(struct sim *s, const struct sim_act *act)
 {
-    record_storm(s, (int)act->a, true, act->b);
-    s->director.storms++;
-    sim_act_storm(s, act->a << 16 | (act->b & 0xffff));
+    struct sim_director *d = &s->director;
+    uint32_t storm = 0;
+    while (storm < SIM_STORMS_MAX && d->storm[storm].set != 0)
+        storm++;
+    if (storm == SIM_STORMS_MAX || act->a == 0)
+        return;
+    d->storm[storm].set = act->a;
+    d->storm[storm].left = act->b;
+    d->storm[storm].period_us = act->c;
+    d->storm[storm].sent = 0;
+    record_storm(s, act->a, true, act->b);
+    d->storms++;
+    sim_act_storm(s, storm);
 }
 
 /* ---- reloads ----------------------------------------------------------------------------------
  */
 
-static void reload(struct sim *s, bool valid, uint32_t workers, bool waits)
+void sim_act_config(struct sim *s, uint32_t workers)
 {
     struct sim_director *d = &s->director;
+    bool valid = workers > 0;
     d->config++;
     d->config_valid = valid;
-    if (valid)
+    if (valid) {
         d->config_workers = workers;
-    struct hist_record r = {.kind = HIST_DIRECTOR_CONFIG,
-                            .role = HIST_DIRECTOR,
-                            .slot = -1,
-                            .gen = d->config,
-                            .a = valid,
-                            .b = valid ? workers : d->config_workers};
-    sim_record(s, &r);
-    r = (struct hist_record){.kind = HIST_DIRECTOR_RELOAD,
-                             .role = HIST_DIRECTOR,
-                             .slot = -1,
-                             .pid = s->master.pid,
-                             .gen = d->config,
-                             .a = valid,
-                             .b = ++d->sequence};
-    sim_record(s, &r);
+        d->good_config = d->config;
+    }
+    sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_CONFIG,
+                                        .role = HIST_DIRECTOR,
+                                        .slot = -1,
+                                        .gen = d->config,
+                                        .a = valid,
+                                        .b = d->config_workers});
+}
+
+void sim_act_hup(struct sim *s, bool valid, bool waits)
+{
+    struct sim_director *d = &s->director;
+    sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_RELOAD,
+                                        .role = HIST_DIRECTOR,
+                                        .slot = -1,
+                                        .pid = s->master.pid,
+                                        .gen = d->config,
+                                        .a = valid,
+                                        .b = ++d->sequence});
     if (d->reload_count < SIM_RELOADS_MAX) {
         d->reloads[d->reload_count].sequence = d->sequence;
         d->reloads[d->reload_count].config = d->config;
@@ -167,7 +188,7 @@ static void reload(struct sim *s, bool valid, uint32_t workers, bool waits)
 /* ---- acts -------------------------------------------------------------------------------------
  */
 
-static void ask(struct sim *s)
+static void ask(struct sim *s, uint32_t patience_ms)
 {
     struct sim_director *d = &s->director;
     if (d->ask_count == SIM_ASKS_MAX)
@@ -181,7 +202,7 @@ static void ask(struct sim *s)
                                         .a = SIGUSR1,
                                         .b = d->sequence});
     kernel_kill(&s->kernel, s->master.pid, SIGUSR1);
-    kernel_outside(&s->kernel, s->kernel.now_ns + patience_ns, SIM_OUT_ASK, d->sequence);
+    kernel_outside(&s->kernel, s->kernel.now_ns + patience_ms * SIM_MS, SIM_OUT_ASK, d->sequence);
 }
 
 static void slow(struct sim *s, uint32_t which, uint32_t ms)
@@ -205,10 +226,83 @@ void sim_act_limit_fds(struct sim *s, uint32_t limit)
 
 static void arm(struct sim *s, const struct sim_act *act)
 {
-    int rule = sim_fault_arm(s, sim_rule_texts[act->a]);
-    if (rule >= 0)
-        kernel_outside(&s->kernel, s->kernel.now_ns + act->b * SIM_MS, SIM_OUT_DISARM,
+    struct sim_director *d = &s->director;
+    int rule = sim_fault_arm(s, s->plan.texts[act->b]);
+    if (rule < 0)
+        return;
+    if (d->arms < SIM_ARMS_MAX)
+        d->rules[d->arms++] = rule;
+    if (act->a > 0)
+        kernel_outside(&s->kernel, s->kernel.now_ns + act->a * SIM_MS, SIM_OUT_DISARM,
                        (uint32_t)rule);
+}
+
+static void disarm(struct sim *s, uint32_t which)
+{
+    for (uint32_t i = 0; i < s->director.arms; i++)
+        if ((which == SIM_EVERY_RULE || which == i) && s->director.rules[i] >= 0) {
+            sim_fault_disarm(s, (unsigned)s->director.rules[i]);
+            s->director.rules[i] = -1;
+        }
+}
+
+/* Whoever is there of these now; a worker is the one that was born first, or last. */
+static void signal_to(struct sim *s, int number, enum sim_receiver to)
+{
+    const struct sim_row *first = NULL, *last = NULL;
+    if (to == SIM_MASTER || to == SIM_ALL || to == SIM_GROUP)
+        sim_signal(s, s->master.pid, number, to == SIM_MASTER ? HIST_TO_MASTER : HIST_TO_ALL);
+    for (size_t i = 0; i < SIM_ROWS; i++) {
+        const struct sim_row *row = &s->master.rows[i];
+        if (row->pid == 0 || !kernel_alive(&s->kernel, row->process))
+            continue;
+        uint64_t born_ns = s->kernel.processes[row->process].born_ns;
+        if (to == SIM_ALL_WORKERS || to == SIM_ALL || to == SIM_GROUP)
+            sim_signal(s, row->pid, number, to == SIM_ALL_WORKERS ? HIST_TO_WORKER : HIST_TO_ALL);
+        if (first == NULL || born_ns < s->kernel.processes[first->process].born_ns)
+            first = row;
+        if (last == NULL || born_ns > s->kernel.processes[last->process].born_ns)
+            last = row;
+    }
+    if (to == SIM_WORKER && first != NULL)
+        sim_signal(s, first->pid, number, HIST_TO_WORKER);
+    if (to == SIM_LAST_WORKER && last != NULL)
+        sim_signal(s, last->pid, number, HIST_TO_WORKER);
+}
+
+static void perform_of_story(struct sim *s, const struct sim_act *act)
+{
+    switch ((enum sim_act_kind)act->kind) {
+    case SIM_ACT_SIGNAL_TO:
+        signal_to(s, (int)act->a, (enum sim_receiver)act->b);
+        break;
+    case SIM_ACT_CONFIG:
+        sim_act_config(s, act->a);
+        break;
+    case SIM_ACT_HUP:
+        sim_act_hup(s, (act->a & SIM_HUP_FAILS) == 0, act->a & SIM_HUP_WAITS);
+        break;
+    case SIM_ACT_PHASE:
+        sim_director_enter(s, (enum hist_phase)act->a);
+        break;
+    case SIM_ACT_DISARM:
+        disarm(s, act->a);
+        break;
+    case SIM_ACT_START:
+        sim_load_start(s, act->a);
+        break;
+    case SIM_ACT_RELEASE:
+        sim_load_stop(s, act->a);
+        break;
+    case SIM_ACT_RATE:
+        sim_load_rate(s, act->a, act->b);
+        break;
+    case SIM_ACT_STOP:
+        sim_director_stop(s, (enum sim_stop)act->a);
+        break;
+    default: /* those that wait are the story's own */
+        break;
+    }
 }
 
 void sim_act_perform(struct sim *s, uint32_t index)
@@ -219,7 +313,8 @@ void sim_act_perform(struct sim *s, uint32_t index)
     switch ((enum sim_act_kind)act->kind) {
     case SIM_ACT_RELOAD:
     case SIM_ACT_BAD_RELOAD:
-        reload(s, act->kind == SIM_ACT_RELOAD, act->a, act->b != 0);
+        sim_act_config(s, act->kind == SIM_ACT_RELOAD ? act->a : 0);
+        sim_act_hup(s, act->kind == SIM_ACT_RELOAD, act->b != 0);
         break;
     case SIM_ACT_SIGNAL_MASTER:
         signal_one(s, s->master.pid, (int)act->a, HIST_TO_MASTER);
@@ -234,7 +329,7 @@ void sim_act_perform(struct sim *s, uint32_t index)
         begin_storm(s, act);
         break;
     case SIM_ACT_ASK:
-        ask(s);
+        ask(s, act->a);
         break;
     case SIM_ACT_ARM:
         arm(s, act);
@@ -246,14 +341,14 @@ void sim_act_perform(struct sim *s, uint32_t index)
         sim_act_limit_fds(s, act->a);
         break;
     case SIM_ACT_BURST:
-        for (uint32_t i = 0; i < act->a; i++)
-            sim_client_request(s, SIM_FRESH);
+        for (uint32_t i = 0; i < act->b; i++)
+            sim_client_request(s, act->a);
         break;
     case SIM_ACT_UPGRADE:
         s->director.upgrade = act->a;
         kernel_kill(&s->kernel, s->master.pid, SIGUSR2);
         break;
-    case SIM_ACT_COUNT:
-        break;
+    default:
+        perform_of_story(s, act);
     }
 }

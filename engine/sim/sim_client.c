@@ -9,12 +9,8 @@
 enum { INDEX_BITS = 10 };
 _Static_assert(SIM_CLIENTS_MAX == 1 << INDEX_BITS, "a client's number holds its index");
 static const uint64_t patience_ns = 10 * SIM_SECOND;
-static const uint64_t held_again_ns = 200 * SIM_MS;
-
-static const enum hist_population kinds[SIM_POPULATIONS] = {
-    [SIM_FRESH] = HIST_FRESH,   [SIM_POOLED] = HIST_POOLED, [SIM_POST] = HIST_POST,
-    [SIM_LONG] = HIST_DOWNLOAD, [SIM_HELD] = HIST_HELD,
-};
+static const uint64_t held_again_ns = 200 * SIM_MS, again_ns = 10 * SIM_MS;
+static const uint64_t piece_ns = 20 * SIM_MS; /* between two parts of a body sent slowly */
 
 static void begin_request(struct sim *s, struct sim_client *c);
 static void end_request(struct sim *s, struct sim_client *c, enum hist_outcome outcome);
@@ -22,18 +18,35 @@ static void close_client(struct sim *s, struct sim_client *c, enum hist_close ho
 
 static struct hist_record about(const struct sim_client *c, enum hist_kind kind)
 {
-    return (struct hist_record){.kind = (uint16_t)kind,
-                                .role = HIST_PROBER,
-                                .slot = (int16_t)c->population,
-                                .pid = 2,
-                                .conn = c->number};
+    return (struct hist_record){
+        .kind = (uint16_t)kind, .role = HIST_PROBER, .slot = c->load, .pid = 2, .conn = c->number};
 }
 
-static uint32_t rate_of(const struct sim_plan *plan, unsigned population)
+static const struct sim_load *load_of(const struct sim *s, const struct sim_client *c)
 {
-    const uint32_t rates[SIM_POPULATIONS] = {plan->fresh_rate, plan->pooled_rate, plan->post_rate,
-                                             plan->long_rate, 0};
-    return rates[population];
+    return &s->plan.loads[c->load];
+}
+
+static enum hist_population kind_of(const struct sim *s, const struct sim_client *c)
+{
+    return (enum hist_population)load_of(s, c)->kind;
+}
+
+static bool is_pool(const struct sim_load *load)
+{
+    return load->kind == HIST_POOLED || load->kind == HIST_POST;
+}
+
+static uint64_t patience(const struct sim *s, const struct sim_client *c)
+{
+    uint32_t ms = load_of(s, c)->timeout_ms;
+    return ms > 0 ? ms * SIM_MS : patience_ns;
+}
+
+static void arrive(struct sim *s, unsigned load, uint64_t after_ns)
+{
+    kernel_outside(&s->kernel, s->kernel.now_ns + after_ns, SIM_OUT_ARRIVAL,
+                   load | (uint32_t)s->clients.loads[load].turn << 8);
 }
 
 /* ---- connections ------------------------------------------------------------------------------
@@ -62,7 +75,8 @@ static struct sim_client *new_client(struct sim *s)
 
 static void free_client(struct sim *s, struct sim_client *c)
 {
-    s->clients.open[c->population]--;
+    s->clients.loads[c->load].open--;
+    s->clients.loads[c->load].established -= c->state != CLIENT_CONNECTS;
     c->state = CLIENT_FREE;
     c->number = 0;
     c->next_free = s->clients.free;
@@ -77,19 +91,19 @@ static void arm(struct sim *s, struct sim_client *c, uint64_t at_ns)
     kernel_outside(&s->kernel, at_ns, SIM_OUT_CLIENT, c->number);
 }
 
-static struct sim_client *connect_client(struct sim *s, unsigned population)
+static struct sim_client *connect_client(struct sim *s, unsigned load)
 {
     struct sim_client *c = new_client(s);
     if (c == NULL)
         return NULL;
     c->state = CLIENT_CONNECTS;
-    c->population = (uint8_t)population;
+    c->load = (uint8_t)load;
     c->connect_ns = s->kernel.now_ns;
-    s->clients.open[population]++;
+    s->clients.loads[load].open++;
     struct hist_record r = about(c, HIST_CLIENT_CONNECT);
     sim_record(s, &r);
     c->connection = kernel_connect(&s->kernel, SIM_PORT, c->number);
-    arm(s, c, s->kernel.now_ns + patience_ns);
+    arm(s, c, s->kernel.now_ns + patience(s, c));
     return c;
 }
 
@@ -100,11 +114,12 @@ static void connected(struct sim *s, struct sim_client *c)
     sim_record(s, &r);
     c->state = CLIENT_IDLE;
     c->since_ns = s->kernel.now_ns;
-    if (c->population == SIM_HELD) {
+    s->clients.loads[c->load].established++;
+    if (kind_of(s, c) == HIST_HELD) {
         struct kernel_segment part = {.kind = SEGMENT_PART};
         kernel_client_send(&s->kernel, c->connection, &part);
         r = about(c, HIST_CLIENT_HELD);
-        r.a = s->clients.open[SIM_HELD];
+        r.a = s->clients.loads[c->load].open;
         sim_record(s, &r);
     } else if (c->wants) {
         begin_request(s, c);
@@ -120,6 +135,7 @@ static void connect_failed(struct sim *s, struct sim_client *c, int error)
     sim_record(s, &r);
     if (c->wants) {
         c->req_begun_ns = s->kernel.now_ns;
+        s->clients.loads[c->load].requests++;
         r = about(c, HIST_CLIENT_REQUEST);
         r.req = c->req;
         r.flags = c->flags;
@@ -142,48 +158,89 @@ static void close_client(struct sim *s, struct sim_client *c, enum hist_close ho
     r.c = c->requests;
     sim_record(s, &r);
     kernel_client_close(&s->kernel, c->connection, false);
-    if (c->population == SIM_HELD && !s->clients.stopped)
-        kernel_outside(&s->kernel, s->kernel.now_ns + held_again_ns, SIM_OUT_ARRIVAL, SIM_HELD);
+    if (load_of(s, c)->rate_milli == 0 && s->clients.loads[c->load].runs)
+        arrive(s, c->load, kind_of(s, c) == HIST_HELD ? held_again_ns : again_ns);
     free_client(s, c);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------
  */
 
+/* One that says so beforehand asks for no other on its connection. */
+static bool closes(enum hist_population kind)
+{
+    return kind != HIST_POOLED && kind != HIST_POST && kind != HIST_IDLE;
+}
+
+static bool has_body(enum hist_population kind)
+{
+    return kind == HIST_POST || kind == HIST_UPLOAD;
+}
+
+/* A body that takes its time goes in pieces. */
+static void send_piece(struct sim *s, struct sim_client *c)
+{
+    const struct sim_load *load = load_of(s, c);
+    uint64_t pieces = 1 + load->spread_ms * SIM_MS / piece_ns;
+    uint32_t most = (uint32_t)(load->body_bytes / pieces) + 1;
+    uint32_t bytes = c->body_left < most ? c->body_left : most;
+    struct kernel_segment body = {.kind = SEGMENT_BODY, .bytes = bytes};
+    c->body_left -= bytes;
+    kernel_client_send(&s->kernel, c->connection, &body);
+    if (c->body_left > 0) {
+        arm(s, c, s->kernel.now_ns + piece_ns);
+        return;
+    }
+    struct hist_record r = about(c, HIST_CLIENT_SENT);
+    r.req = c->req;
+    sim_record(s, &r);
+}
+
+static void send_request(struct sim *s, struct sim_client *c)
+{
+    const struct sim_load *load = load_of(s, c);
+    enum hist_population kind = kind_of(s, c);
+    bool body = has_body(kind), slow = kind == HIST_DOWNLOAD || kind == HIST_STREAM;
+    struct kernel_segment head = {
+        .kind = SEGMENT_HEAD,
+        .flags = (uint8_t)((closes(kind) ? SEGMENT_CLOSES : 0) | (body ? SEGMENT_UNSAFE : 0) |
+                           (slow ? SEGMENT_LONG : 0)),
+        .bytes = body ? load->body_bytes : 0,
+        .service_us = load->service_us,
+        .spread_ms = load->spread_ms,
+        .req = c->req,
+    };
+    kernel_client_send(&s->kernel, c->connection, &head);
+    c->body_left = head.bytes;
+    if (body) {
+        send_piece(s, c);
+        return;
+    }
+    struct hist_record r = about(c, HIST_CLIENT_SENT);
+    r.req = c->req;
+    sim_record(s, &r);
+}
+
 static void begin_request(struct sim *s, struct sim_client *c)
 {
-    bool post = c->population == SIM_POST;
+    bool body = has_body(kind_of(s, c));
     c->state = CLIENT_BUSY;
     c->wants = c->begun_answer = false;
     c->req_begun_ns = s->kernel.now_ns;
     c->last_req = c->req;
     c->flags = (uint16_t)((c->requests > 0 ? HIST_BIT(HIST_F_REUSED) : 0) |
-                          (post ? HIST_BIT(HIST_F_UNSAFE) : 0));
+                          (body ? HIST_BIT(HIST_F_UNSAFE) : 0));
     struct hist_record r = about(c, HIST_CLIENT_REQUEST);
     r.req = c->req;
     r.flags = c->flags;
     r.a = c->due_ns;
-    r.b = post ? 100 : 0;
+    r.b = body ? load_of(s, c)->body_bytes : 0;
     r.c = c->requests;
     sim_record(s, &r);
     c->requests++;
-    bool closes = c->population == SIM_FRESH || c->population == SIM_LONG;
-    struct kernel_segment head = {
-        .kind = SEGMENT_HEAD,
-        .flags = (uint8_t)((closes ? SEGMENT_CLOSES : 0) | (post ? SEGMENT_UNSAFE : 0) |
-                           (c->population == SIM_LONG ? SEGMENT_LONG : 0)),
-        .bytes = post ? 100 : 0,
-        .req = c->req,
-    };
-    kernel_client_send(&s->kernel, c->connection, &head);
-    if (post) {
-        struct kernel_segment body = {.kind = SEGMENT_BODY, .bytes = 100};
-        kernel_client_send(&s->kernel, c->connection, &body);
-    }
-    r = about(c, HIST_CLIENT_SENT);
-    r.req = c->req;
-    sim_record(s, &r);
-    arm(s, c, s->kernel.now_ns + patience_ns);
+    s->clients.loads[c->load].requests++;
+    send_request(s, c);
+    arm(s, c, s->kernel.now_ns + patience(s, c));
 }
 
 static void end_request(struct sim *s, struct sim_client *c, enum hist_outcome outcome)
@@ -197,30 +254,31 @@ static void end_request(struct sim *s, struct sim_client *c, enum hist_outcome o
     r.b = outcome == HIST_OK ? 200 | 64 << 16 : 0;
     r.c = s->kernel.now_ns - c->due_ns;
     sim_record(s, &r);
+    s->clients.loads[c->load].ended[outcome]++;
     s->clients.requests++;
     s->clients.failed += outcome != HIST_OK && outcome != HIST_ABANDONED;
     c->req = 0;
 }
 
-static struct sim_client *find_idle(struct sim *s, unsigned population)
+static struct sim_client *find_idle(struct sim *s, unsigned load)
 {
     for (uint32_t i = 0; i < s->clients.used; i++)
-        if (s->clients.at[i].state == CLIENT_IDLE && s->clients.at[i].population == population)
+        if (s->clients.at[i].state == CLIENT_IDLE && s->clients.at[i].load == load)
             return &s->clients.at[i];
     return NULL;
 }
 
 /* A pool of which all connections are at work takes nothing more on: what they wait for shows in
  * the requests under way. */
-void sim_client_request(struct sim *s, unsigned population)
+void sim_client_request(struct sim *s, unsigned load)
 {
-    bool pooled = population == SIM_POOLED || population == SIM_POST;
-    struct sim_client *c = pooled ? find_idle(s, population) : NULL;
+    bool pool = is_pool(&s->plan.loads[load]);
+    struct sim_client *c = pool ? find_idle(s, load) : NULL;
     bool idle = c != NULL;
-    if (!idle && pooled && s->clients.open[population] >= s->plan.pool)
+    if (!idle && pool && s->clients.loads[load].open >= s->plan.loads[load].clients)
         return;
-    if (!idle && s->clients.open[population] < SIM_CLIENTS_MAX / 4)
-        c = connect_client(s, population);
+    if (!idle && s->clients.loads[load].open < SIM_CLIENTS_MAX / 4)
+        c = connect_client(s, load);
     if (c == NULL)
         return;
     c->req = ++s->clients.req;
@@ -230,24 +288,35 @@ void sim_client_request(struct sim *s, unsigned population)
         begin_request(s, c);
 }
 
-void sim_client_arrival(struct sim *s, unsigned population)
+/* packed: load | turn << 8. A load without a rate has one client for each arrival. */
+void sim_client_arrival(struct sim *s, uint32_t packed)
 {
-    if (s->clients.stopped)
+    unsigned load = packed & 0xff;
+    struct sim_load_state *state = &s->clients.loads[load];
+    if (!state->runs || state->turn != packed >> 8)
         return;
-    if (population == SIM_HELD) {
-        if (s->clients.open[SIM_HELD] < s->plan.held)
-            connect_client(s, SIM_HELD);
+    if (state->rate_milli == 0) {
+        if (s->plan.loads[load].kind == HIST_HELD && state->open < s->plan.loads[load].clients)
+            connect_client(s, load);
+        else if (s->plan.loads[load].kind != HIST_HELD)
+            sim_client_request(s, load);
         return;
     }
     if (!s->clients.paused)
-        sim_client_request(s, population);
-    uint64_t mean_ns = SIM_SECOND / rate_of(&s->plan, population);
-    uint64_t next_ns = mean_ns / 2 + sim_random_below(&s->clients.random[population], mean_ns);
-    kernel_outside(&s->kernel, s->kernel.now_ns + next_ns, SIM_OUT_ARRIVAL, population);
+        sim_client_request(s, load);
+    uint64_t mean_ns = 1000 * SIM_SECOND / state->rate_milli;
+    arrive(s, load, mean_ns / 2 + sim_random_below(&state->random, mean_ns));
 }
 
 /* ---- what comes from the server ---------------------------------------------------------------
  */
+
+static void note_answer(struct sim *s, uint32_t pid)
+{
+    int process = s->plan.story ? kernel_find(&s->kernel, pid) : 0;
+    if (process > 0)
+        s->workers[process].answers++;
+}
 
 static void data_came(struct sim *s, struct sim_client *c, const struct kernel_segment *segment)
 {
@@ -257,6 +326,9 @@ static void data_came(struct sim *s, struct sim_client *c, const struct kernel_s
         c->begun_answer = true;
         c->last_pid = segment->pid;
         c->last_gen = segment->gen;
+        note_answer(s, segment->pid);
+        if (segment->gen > s->clients.loads[c->load].newest_gen)
+            s->clients.loads[c->load].newest_gen = segment->gen;
         struct hist_record r = about(c, HIST_CLIENT_FIRST_BYTE);
         r.pid = segment->pid;
         r.gen = segment->gen;
@@ -332,53 +404,88 @@ void sim_client_timer(struct sim *s, uint32_t client)
     c->timer_ns = 0;
     if (c->state == CLIENT_CONNECTS) {
         connect_failed(s, c, ETIMEDOUT);
-    } else if (c->state == CLIENT_LEAVES && now_ns - c->since_ns >= patience_ns) {
+    } else if (c->state == CLIENT_LEAVES && now_ns - c->since_ns >= patience(s, c)) {
         close_client(s, c, HIST_CLOSE_CLIENT);
-    } else if (c->state == CLIENT_BUSY && now_ns - c->req_begun_ns >= patience_ns) {
+    } else if (c->state == CLIENT_BUSY && now_ns - c->req_begun_ns >= patience(s, c)) {
         end_request(s, c, HIST_TIMEOUT);
         close_client(s, c, HIST_CLOSE_CLIENT);
     } else if (c->state == CLIENT_BUSY) {
-        arm(s, c, c->req_begun_ns + patience_ns);
+        if (c->body_left > 0)
+            send_piece(s, c);
+        arm(s, c, c->req_begun_ns + patience(s, c));
     } else if (c->state == CLIENT_LEAVES) {
-        arm(s, c, c->since_ns + patience_ns);
+        arm(s, c, c->since_ns + patience(s, c));
     }
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------
  */
 
+void sim_load_start(struct sim *s, unsigned load)
+{
+    const struct sim_load *l = &s->plan.loads[load];
+    struct sim_load_state *state = &s->clients.loads[load];
+    if (state->runs || s->clients.stopped)
+        return;
+    state->runs = true;
+    state->turn++;
+    uint32_t first = state->rate_milli == 0 ? l->clients : 1;
+    for (uint32_t i = 0; i < first; i++)
+        arrive(s, load, (i + 1) * SIM_MS);
+}
+
+/* Nothing new; what is under way finishes, and held connections are let go. */
+void sim_load_stop(struct sim *s, unsigned load)
+{
+    s->clients.loads[load].runs = false;
+    for (uint32_t i = 0; i < s->clients.used; i++) {
+        struct sim_client *c = &s->clients.at[i];
+        if (c->state == CLIENT_IDLE && c->load == load)
+            close_client(s, c, HIST_CLOSE_CLIENT);
+    }
+}
+
+void sim_load_rate(struct sim *s, unsigned load, uint32_t rate_milli)
+{
+    struct sim_load_state *state = &s->clients.loads[load];
+    bool ran = state->runs;
+    state->rate_milli = rate_milli;
+    state->runs = false;
+    if (ran && rate_milli > 0)
+        sim_load_start(s, load);
+}
+
 void sim_clients_start(struct sim *s)
 {
-    for (unsigned p = 0; p < SIM_POPULATIONS; p++) {
-        bool used = p == SIM_HELD ? s->plan.held > 0 : rate_of(&s->plan, p) > 0;
-        s->clients.random[p] = sim_random_stream(s->plan.seed, 1000 + p);
-        if (!used)
-            continue;
+    for (unsigned i = 0; i < s->plan.load_count; i++) {
+        const struct sim_load *load = &s->plan.loads[i];
+        s->clients.loads[i].random = sim_random_stream(s->plan.seed, 1000 + load->kind);
+        s->clients.loads[i].rate_milli = load->rate_milli;
         sim_record(s, &(struct hist_record){.kind = HIST_CLIENT_POPULATION,
                                             .role = HIST_PROBER,
-                                            .slot = (int16_t)p,
+                                            .slot = (int16_t)i,
                                             .pid = 2,
-                                            .a = kinds[p],
-                                            .b = rate_of(&s->plan, p) * 1000u,
-                                            .c = s->plan.pool});
-        uint32_t first = p == SIM_HELD ? s->plan.held : 1;
-        for (uint32_t i = 0; i < first; i++)
-            kernel_outside(&s->kernel, s->kernel.now_ns + (i + 1) * SIM_MS, SIM_OUT_ARRIVAL, p);
+                                            .a = load->kind,
+                                            .b = load->rate_milli,
+                                            .c = load->clients});
+        if (!load->paused)
+            sim_load_start(s, i);
     }
 }
 
 void sim_clients_close_held(struct sim *s)
 {
-    s->plan.held = 0;
-    for (uint32_t i = 0; i < s->clients.used; i++)
-        if (s->clients.at[i].state == CLIENT_IDLE && s->clients.at[i].population == SIM_HELD)
-            close_client(s, &s->clients.at[i], HIST_CLOSE_CLIENT);
+    for (unsigned i = 0; i < s->plan.load_count; i++)
+        if (s->plan.loads[i].kind == HIST_HELD)
+            sim_load_stop(s, i);
 }
 
 /* Whoever still waits gives up; every request that was begun has ended. */
 void sim_clients_stop(struct sim *s)
 {
     s->clients.stopped = true;
+    for (unsigned i = 0; i < s->plan.load_count; i++)
+        s->clients.loads[i].runs = false;
     for (uint32_t i = 0; i < s->clients.used; i++) {
         struct sim_client *c = &s->clients.at[i];
         if (c->state == CLIENT_FREE)

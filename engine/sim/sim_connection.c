@@ -251,7 +251,8 @@ static void execute(struct turn *t)
         return;
     }
     c->answering = true;
-    uint64_t service_ns = s->plan.service_ns;
+    uint64_t service_ns =
+        c->head.service_us > 0 ? c->head.service_us * UINT64_C(1000) : s->plan.service_ns;
     struct sim_random *random = &s->kernel.processes[t->w->process].random;
     c->wake_ns = s->kernel.now_ns + service_ns / 2 + sim_random_below(random, service_ns);
 }
@@ -297,7 +298,8 @@ static void answer(struct turn *t)
         record(t, HIST_ENGINE_RESPONSE, 200, 64, closes);
         push(t, CONN_EV_ANSWERED, c->has_head ? CONN_BUFFERED : 0);
     } else {
-        c->wake_ns = t->s->kernel.now_ns + part_ns;
+        uint64_t spread_ns = c->head.spread_ms * SIM_MS / LONG_PARTS;
+        c->wake_ns = t->s->kernel.now_ns + (spread_ns > 0 ? spread_ns : part_ns);
         push(t, CONN_EV_FLUSHED, 0);
     }
 }

@@ -28,7 +28,7 @@ void sim_director_param(struct sim *s, enum hist_param param, uint64_t value)
 /* ---- the bounds that this world keeps ----------------------------------------------------------
  */
 
-static void state_params(struct sim *s)
+static void state_usual_params(struct sim *s)
 {
     const struct sim_plan *p = &s->plan;
     uint64_t orphan_ns = p->drain_ns < 5 * SIM_SECOND ? p->drain_ns : 5 * SIM_SECOND;
@@ -58,12 +58,24 @@ static void state_params(struct sim *s)
         sim_director_param(s, HIST_P_SLOW_ACCEPT_BOUND, 400 * SIM_MS);
 }
 
+static void state_params(struct sim *s)
+{
+    for (unsigned i = 0; s->plan.story && i < HIST_PARAM_COUNT; i++)
+        if (s->plan.params[i] != UINT64_MAX)
+            sim_director_param(s, (enum hist_param)i, s->plan.params[i]);
+    if (!s->plan.story)
+        state_usual_params(s);
+}
+
 /* ---- phases -----------------------------------------------------------------------------------
  */
 
-static void enter(struct sim *s, enum hist_phase phase)
+void sim_director_enter(struct sim *s, enum hist_phase phase)
 {
-    s->director.phase = phase;
+    struct sim_director *d = &s->director;
+    d->phase = phase;
+    for (size_t i = 0; i < SIM_ROWS; i++)
+        d->at_phase[i] = s->master.rows[i].pid;
     put(s, HIST_DIRECTOR_PHASE, 0, phase, 0, 0);
 }
 
@@ -75,13 +87,13 @@ static void phase_after(struct sim *s, uint64_t ns)
 void sim_director_start(struct sim *s)
 {
     struct sim_director *d = &s->director;
-    d->config = 1;
+    d->config = d->good_config = 1;
     d->config_valid = true;
     d->config_workers = s->plan.workers;
     put(s, HIST_DIRECTOR_BEGIN, 0, 0, 0, 0);
     state_params(s);
-    if (s->plan.user_plan != NULL)
-        sim_fault_arm(s, s->plan.user_plan);
+    if (s->plan.rules[0] != '\0')
+        sim_fault_arm(s, s->plan.rules);
     put(s, HIST_DIRECTOR_CONFIG, 1, 1, s->plan.workers, 0);
     kernel_outside(&s->kernel, s->kernel.now_ns + boot_bound_ns, SIM_OUT_BOOT, 0);
     sim_master_start(s);
@@ -94,16 +106,19 @@ void sim_director_ready(struct sim *s)
         return;
     s->director.ready = true;
     put(s, HIST_DIRECTOR_READY, 1, 0, 0, 0);
-    enter(s, HIST_PHASE_BASELINE);
-    phase_after(s, s->plan.baseline_ns);
+    sim_director_enter(s, HIST_PHASE_BASELINE);
     sim_clients_start(s);
+    if (s->plan.story)
+        sim_story_turn(s);
+    else
+        phase_after(s, s->plan.baseline_ns);
     kernel_outside(&s->kernel, s->kernel.now_ns + sample_ns, SIM_OUT_SAMPLE, 0);
 }
 
 static void begin_acts(struct sim *s)
 {
     s->director.act_begun_ns = s->kernel.now_ns;
-    enter(s, HIST_PHASE_ACT);
+    sim_director_enter(s, HIST_PHASE_ACT);
     for (uint32_t i = 0; i < s->plan.act_count; i++)
         kernel_outside(&s->kernel, s->kernel.now_ns + s->plan.acts[i].at_ns, SIM_OUT_ACT, i);
     phase_after(s, s->plan.act_ns);
@@ -130,16 +145,17 @@ static void calm(struct sim *s)
         sim_clients_close_held(s);
 }
 
-static void begin_stop(struct sim *s)
+void sim_director_stop(struct sim *s, enum sim_stop how)
 {
     static const int numbers[] = {
         [SIM_STOP_FAST] = SIGTERM, [SIM_STOP_GRACEFUL] = SIGQUIT, [SIM_STOP_KILL] = SIGKILL};
     struct sim_director *d = &s->director;
     d->stopping = true;
     d->stop_ns = s->kernel.now_ns;
-    enter(s, HIST_PHASE_STOP);
-    put(s, HIST_DIRECTOR_STOP, 0, s->plan.stop, 0, 0);
-    sim_signal(s, s->master.pid, numbers[s->plan.stop], HIST_TO_MASTER);
+    if (d->phase != HIST_PHASE_STOP)
+        sim_director_enter(s, HIST_PHASE_STOP);
+    put(s, HIST_DIRECTOR_STOP, 0, how, 0, 0);
+    sim_signal(s, s->master.pid, numbers[how], HIST_TO_MASTER);
 }
 
 static void next_phase(struct sim *s, enum hist_phase phase)
@@ -152,7 +168,7 @@ static void next_phase(struct sim *s, enum hist_phase phase)
         break;
     case HIST_PHASE_ACT:
         if (s->plan.quiet_ns > 0) {
-            enter(s, HIST_PHASE_QUIET);
+            sim_director_enter(s, HIST_PHASE_QUIET);
             s->clients.paused = true;
             phase_after(s, s->plan.quiet_ns);
             break;
@@ -160,14 +176,14 @@ static void next_phase(struct sim *s, enum hist_phase phase)
         __attribute__((fallthrough));
     case HIST_PHASE_QUIET:
         s->clients.paused = false;
-        enter(s, HIST_PHASE_RECOVER);
+        sim_director_enter(s, HIST_PHASE_RECOVER);
         calm(s);
         phase_after(s, s->plan.converge_ns + 2 * SIM_SECOND);
         break;
     default:
         if (s->broken == NULL)
             s->broken = sim_director_unsettled(s);
-        begin_stop(s);
+        sim_director_stop(s, s->plan.stop);
     }
 }
 
@@ -195,23 +211,35 @@ const char *sim_director_unsettled(const struct sim *s)
 /* ---- what the master reports ------------------------------------------------------------------
  */
 
+static void forget_reload(struct sim *s, size_t i, enum hist_report report)
+{
+    struct sim_director *d = &s->director;
+    d->last_report = report;
+    d->reports[report]++;
+    if (d->reloads[i].waits && !d->stopping) {
+        put(s, HIST_DIRECTOR_RELOADED, d->reloads[i].config, report, d->reloads[i].sequence,
+            s->kernel.now_ns - d->reloads[i].begun_ns);
+        if (report == HIST_REPORT_OK)
+            put(s, HIST_DIRECTOR_CUT_OVER, d->reloads[i].config, d->reloads[i].sequence, 0, 0);
+    }
+    d->reloads[i] = d->reloads[--d->reload_count];
+}
+
 /* The first reload that began after we asked has read our configuration: its outcome is ours. */
 void sim_director_reported(struct sim *s, enum hist_report report, uint32_t generation)
 {
     struct sim_director *d = &s->director;
-    for (size_t i = 0; i < d->reload_count;) {
-        if (generation <= d->reloads[i].before) {
+    for (size_t i = 0; i < d->reload_count;)
+        if (generation <= d->reloads[i].before)
             i++;
-            continue;
-        }
-        if (d->reloads[i].waits && !d->stopping) {
-            put(s, HIST_DIRECTOR_RELOADED, d->reloads[i].config, report, d->reloads[i].sequence,
-                s->kernel.now_ns - d->reloads[i].begun_ns);
-            if (report == HIST_REPORT_OK)
-                put(s, HIST_DIRECTOR_CUT_OVER, d->reloads[i].config, d->reloads[i].sequence, 0, 0);
-        }
-        d->reloads[i] = d->reloads[--d->reload_count];
-    }
+        else
+            forget_reload(s, i, report);
+}
+
+void sim_director_unreported(struct sim *s)
+{
+    while (s->director.reload_count > 0)
+        forget_reload(s, 0, HIST_REPORT_NONE);
 }
 
 static void answer(struct sim *s, size_t i, bool seen)
@@ -315,6 +343,9 @@ void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a)
     case SIM_OUT_BOOT:
         if (!s->director.ready && s->broken == NULL)
             s->broken = "progress: the server has never become ready";
+        break;
+    case SIM_OUT_STORY:
+        sim_story_turn(s);
         break;
     case SIM_OUT_OTHER:
         if (!s->director.master_gone)

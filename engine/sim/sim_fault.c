@@ -9,6 +9,7 @@ static void record_firing(struct sim *s, unsigned process, enum fault_point poin
                           const struct fault_decision *decision)
 {
     const struct fault_self *self = &s->selves[process];
+    s->director.fired += decision->hit.kind != FAULT_SABOTAGE;
     uint64_t value = decision->hit.kind == FAULT_CORRUPT || decision->hit.value < 0
                          ? 0
                          : (uint64_t)decision->hit.value;

@@ -93,7 +93,14 @@ struct kernel_segment {
     uint8_t kind, flags;
     int16_t slot;
     uint32_t bytes; /* HEAD: of the body that follows; BODY: of this part */
-    uint32_t gen, pid;
+    union {
+        struct { /* ANSWER */
+            uint32_t gen, pid;
+        };
+        struct { /* HEAD: how long the handler works, how long its answer takes; 0: as usual */
+            uint32_t service_us, spread_ms;
+        };
+    };
     uint64_t req;
 };
 

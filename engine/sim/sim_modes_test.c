@@ -23,7 +23,7 @@ static uint64_t find_seed(struct sim *s, struct sim_plan *plan, const char *rule
     for (uint64_t seed = 1; seed <= 1000; seed++) {
         struct sim_result result;
         sim_plan_draw(plan, seed);
-        plan->user_plan = rule;
+        sim_plan_add_rules(plan, rule);
         sim_run(s, plan, &nothing, &result);
         if (sim_failed(s, &result, g))
             return seed;

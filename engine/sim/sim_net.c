@@ -438,6 +438,16 @@ static void close_socket(struct kernel *k, unsigned file, bool reset)
 /* ---- what arrives ------------------------------------------------------------------------------
  */
 
+/* Bytes of a body that nobody has read yet are one with those that come after them. */
+static void put_in(struct kernel_segments *in, const struct kernel_segment *segment)
+{
+    struct kernel_segment *last = &in->at[(in->first + in->count - 1u) % KERNEL_SEGMENTS_MAX];
+    if (in->count > 0 && last->kind == SEGMENT_BODY && segment->kind == SEGMENT_BODY)
+        last->bytes += segment->bytes;
+    else
+        *add_segment(in) = *segment;
+}
+
 static void arrive_at_server(struct kernel *k, unsigned file)
 {
     struct kernel_file *f = &k->files[file];
@@ -446,7 +456,7 @@ static void arrive_at_server(struct kernel *k, unsigned file)
     if (segment.kind == SEGMENT_RST)
         f->reset_came = true;
     if (!closed && !f->reset_sent) {
-        *add_segment(&f->in) = segment;
+        put_in(&f->in, &segment);
         tell_watcher(k, file);
     } else if (segment.kind != SEGMENT_FIN && segment.kind != SEGMENT_RST) {
         send_fin_or_reset(k, file, true); /* nobody is there any more */

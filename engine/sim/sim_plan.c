@@ -12,33 +12,118 @@
 #define MS UINT64_C(1000000)
 #define SECOND UINT64_C(1000000000)
 
-const char *const sim_rule_texts[SIM_RULE_COUNT] = {
-#define R(symbol, text) text,
-    SIM_RULES(R)
-#undef R
+/* A plan while it is drawn. */
+struct draft {
+    struct sim_plan *p;
+    uint32_t workers_later;
+    bool reloads_wait, resizes;
 };
 
-static const char *const act_words[] = {
-#define A(symbol, word, meaning) word,
-    SIM_ACTS(A)
-#undef A
-};
+static void draw_options(struct draft *d, struct sim_random *r);
+static void draw_clients(struct sim_plan *p, struct sim_random *r);
+static void draw_general(struct draft *d, struct sim_random *r);
+static void draw_themed(struct sim_plan *p, struct sim_random *r);
+static void thin_out(struct draft *d);
 
-const char *sim_theme_word(enum sim_theme theme)
+void sim_plan_draw(struct sim_plan *plan, uint64_t seed)
 {
-    static const char *const words[] = {
-#define T(symbol, word) word,
-        SIM_THEMES(T)
-#undef T
+    struct sim_random options = sim_random_stream(seed, 10), clients = sim_random_stream(seed, 11),
+                      acts = sim_random_stream(seed, 12);
+    struct draft draft = {.p = plan};
+    sim_plan_clear(plan, seed);
+    draw_options(&draft, &options);
+    draw_clients(plan, &clients);
+    if (plan->theme == SIM_THEME_GENERAL)
+        draw_general(&draft, &acts);
+    else
+        draw_themed(plan, &acts);
+    plan->converge_ns = plan->drain_ns + plan->watchdog_ns + plan->backoff_max_ns +
+                        2 * plan->reload_timeout_ns + 4 * SECOND;
+}
+
+/* ---- parts of a plan ---------------------------------------------------------------------------
+ */
+
+void sim_plan_clear(struct sim_plan *plan, uint64_t seed)
+{
+    static const char *const rules[SIM_RULE_COUNT] = {
+#define R(symbol, text) text,
+        SIM_RULES(R)
+#undef R
     };
-    return words[theme];
+    memset(plan, 0, offsetof(struct sim_plan, texts));
+    plan->act_count = 0;
+    plan->seed = seed;
+    plan->workers = 2;
+    plan->connections = 64;
+    plan->fd_limit = 256;
+    plan->backlog = 511;
+    plan->pid_max = 32768;
+    plan->drain_ns = 5 * SECOND;
+    plan->backoff_min_ns = 100 * MS;
+    plan->backoff_max_ns = 5 * SECOND;
+    plan->reload_timeout_ns = 30 * SECOND;
+    plan->keepalive_ns = 60 * SECOND;
+    plan->service_ns = MS;
+    plan->latency_ns = 50000;
+    plan->delay_ns = 10000;
+    plan->jitter_ns = 100000;
+    plan->converge_ns = 20 * SECOND;
+    for (size_t i = 0; i < HIST_PARAM_COUNT; i++)
+        plan->params[i] = UINT64_MAX;
+    for (size_t i = 0; i < SIM_RULE_COUNT; i++)
+        snprintf(plan->texts[i], SIM_TEXT_MAX, "%s", rules[i]);
+    plan->text_count = SIM_RULE_COUNT;
+}
+
+void sim_plan_copy(struct sim_plan *to, const struct sim_plan *from)
+{
+    memcpy(to, from, offsetof(struct sim_plan, texts));
+    memcpy(to->texts, from->texts, from->text_count * sizeof(from->texts[0]));
+    to->act_count = from->act_count;
+    memcpy(to->acts, from->acts, from->act_count * sizeof(from->acts[0]));
+}
+
+int sim_plan_text(struct sim_plan *plan, const char *text)
+{
+    for (size_t i = 0; i < plan->text_count; i++)
+        if (strcmp(plan->texts[i], text) == 0)
+            return (int)i;
+    if (plan->text_count == SIM_TEXTS_MAX || strlen(text) >= SIM_TEXT_MAX)
+        return -1;
+    snprintf(plan->texts[plan->text_count], SIM_TEXT_MAX, "%s", text);
+    return (int)plan->text_count++;
+}
+
+bool sim_plan_add_rules(struct sim_plan *plan, const char *rules)
+{
+    size_t len = strlen(plan->rules), room = sizeof(plan->rules) - len;
+    int added = snprintf(plan->rules + len, room, "%s%s", len > 0 ? " ; " : "", rules);
+    return added >= 0 && (size_t)added < room;
+}
+
+size_t sim_plan_acts_left(const struct sim_plan *plan)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < plan->act_count; i++)
+        left += !plan->acts[i].skipped;
+    return left;
+}
+
+struct sim_load *sim_plan_load(struct sim_plan *plan, enum hist_population kind)
+{
+    for (size_t i = 0; i < plan->load_count; i++)
+        if (plan->loads[i].kind == kind)
+            return &plan->loads[i];
+    return NULL;
 }
 
 /* ---- options ----------------------------------------------------------------------------------
  */
 
-static void draw_options(struct sim_plan *p, struct sim_random *r)
+static void draw_options(struct draft *d, struct sim_random *r)
 {
+    struct sim_plan *p = d->p;
     bool general = sim_random_chance(r, 6, 10);
     p->theme =
         general ? SIM_THEME_GENERAL : (enum sim_theme)sim_random_between(r, 1, SIM_THEME_COUNT - 1);
@@ -46,14 +131,11 @@ static void draw_options(struct sim_plan *p, struct sim_random *r)
               : sim_random_chance(r, 2, 3) ? SIM_STOP_GRACEFUL
                                            : SIM_STOP_KILL;
     p->workers = (uint32_t)sim_random_between(r, 1, 4);
-    p->workers_later =
+    d->workers_later =
         sim_random_chance(r, 1, 3) ? (uint32_t)sim_random_between(r, 1, 5) : p->workers;
-    p->connections = 64;
-    p->fd_limit = 256;
-    p->backlog = 511;
     p->pid_max = sim_random_chance(r, 1, 4) ? 120 + 300 : 32768;
     p->multi_accept = sim_random_chance(r, 1, 4);
-    p->reloads_wait = sim_random_chance(r, 2, 3);
+    d->reloads_wait = sim_random_chance(r, 2, 3);
     p->drain_ns = sim_random_between(r, 1000, 4000) * MS;
     p->watchdog_ns = sim_random_between(r, 1000, 3000) * MS;
     p->backoff_min_ns = sim_random_between(r, 10, 100) * MS;
@@ -68,14 +150,43 @@ static void draw_options(struct sim_plan *p, struct sim_random *r)
     p->act_ns = sim_random_between(r, 1000, 5000) * MS;
 }
 
+static struct sim_load *add_load(struct sim_plan *p, enum hist_population kind, const char *name,
+                                 uint32_t rate, uint32_t clients)
+{
+    struct sim_load *load = &p->loads[p->load_count++];
+    *load = (struct sim_load){
+        .kind = (uint8_t)kind, .rate_milli = rate * 1000, .clients = clients, .body_bytes = 100};
+    snprintf(load->name, sizeof(load->name), "%s", name);
+    return load;
+}
+
+/* Fresh clients are always there: they see what nobody else does. */
 static void draw_clients(struct sim_plan *p, struct sim_random *r)
 {
-    p->fresh_rate = (uint32_t)sim_random_between(r, 5, 60);
-    p->pooled_rate = sim_random_chance(r, 3, 4) ? (uint32_t)sim_random_between(r, 5, 60) : 0;
-    p->post_rate = sim_random_chance(r, 3, 4) ? (uint32_t)sim_random_between(r, 5, 60) : 0;
-    p->long_rate = sim_random_chance(r, 1, 2) ? (uint32_t)sim_random_between(r, 1, 10) : 0;
-    p->held = sim_random_chance(r, 1, 4) ? (uint32_t)sim_random_between(r, 1, 5) : 0;
-    p->pool = (uint32_t)sim_random_between(r, 2, 12);
+    uint32_t fresh = (uint32_t)sim_random_between(r, 5, 60);
+    uint32_t pooled = sim_random_chance(r, 3, 4) ? (uint32_t)sim_random_between(r, 5, 60) : 0;
+    uint32_t post = sim_random_chance(r, 3, 4) ? (uint32_t)sim_random_between(r, 5, 60) : 0;
+    uint32_t download = sim_random_chance(r, 1, 2) ? (uint32_t)sim_random_between(r, 1, 10) : 0;
+    uint32_t held = sim_random_chance(r, 1, 4) ? (uint32_t)sim_random_between(r, 1, 5) : 0;
+    uint32_t pool = (uint32_t)sim_random_between(r, 2, 12);
+    add_load(p, HIST_FRESH, "fresh", fresh, 0);
+    if (pooled > 0)
+        add_load(p, HIST_POOLED, "pooled", pooled, pool);
+    if (post > 0)
+        add_load(p, HIST_POST, "post", post, pool);
+    if (download > 0)
+        add_load(p, HIST_DOWNLOAD, "download", download, 0);
+    if (held > 0)
+        add_load(p, HIST_HELD, "held", 0, held);
+}
+
+static void drop_loads(struct sim_plan *p, enum hist_population kind)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < p->load_count; i++)
+        if (p->loads[i].kind != kind)
+            p->loads[kept++] = p->loads[i];
+    p->load_count = kept;
 }
 
 /* ---- the schedule -----------------------------------------------------------------------------
@@ -94,29 +205,37 @@ static uint64_t any_time(const struct sim_plan *p, struct sim_random *r)
     return sim_random_below(r, p->act_ns);
 }
 
-static void draw_reload(struct sim_plan *p, uint64_t at_ns)
+static void draw_reload(struct draft *d, uint64_t at_ns)
 {
-    add(p, at_ns, SIM_ACT_RELOAD, p->workers_later, p->reloads_wait);
+    add(d->p, at_ns, SIM_ACT_RELOAD, d->workers_later, d->reloads_wait);
+}
+
+static void draw_storm(struct sim_plan *p, struct sim_random *r, uint64_t at_ns)
+{
+    uint32_t mixed = 1u << SIGHUP | 1u << SIGUSR1 | 1u << SIGCHLD;
+    uint32_t set = sim_random_chance(r, 1, 2) ? 1u << SIGHUP : mixed;
+    add(p, at_ns, SIM_ACT_STORM, set, (uint32_t)sim_random_between(r, 6, 60))->c = 1000;
 }
 
 /* Many at once, or one; most signals are the ones that hurt. */
-static void draw_act(struct sim_plan *p, struct sim_random *r, enum sim_act_kind kind)
+static void draw_act(struct draft *d, struct sim_random *r, enum sim_act_kind kind)
 {
     static const int to_master[] = {SIGUSR1, SIGCHLD, SIGSTOP, SIGTTIN, SIGTTOU};
     static const int to_worker[] = {SIGKILL, SIGSEGV, SIGSTOP, SIGABRT, SIGKILL, SIGHUP};
+    struct sim_plan *p = d->p;
     uint64_t at_ns = any_time(p, r);
     switch (kind) {
     case SIM_ACT_RELOAD:
-        draw_reload(p, at_ns);
+        draw_reload(d, at_ns);
         if (sim_random_chance(r, 1, 3))
-            draw_reload(p, at_ns + sim_random_below(r, 20 * MS));
+            draw_reload(d, at_ns + sim_random_below(r, 20 * MS));
         break;
     case SIM_ACT_BAD_RELOAD:
-        add(p, at_ns, kind, 0, p->reloads_wait);
-        draw_reload(p, at_ns + sim_random_between(r, 5, 500) * MS);
+        add(p, at_ns, kind, 0, d->reloads_wait);
+        draw_reload(d, at_ns + sim_random_between(r, 5, 500) * MS);
         break;
     case SIM_ACT_SIGNAL_MASTER:
-        add(p, at_ns, kind, (uint32_t)to_master[sim_random_below(r, p->resizes ? 5 : 3)], 0);
+        add(p, at_ns, kind, (uint32_t)to_master[sim_random_below(r, d->resizes ? 5 : 3)], 0);
         break;
     case SIM_ACT_SIGNAL_WORKER:
         add(p, at_ns, kind, (uint32_t)to_worker[sim_random_below(r, 6)],
@@ -126,8 +245,7 @@ static void draw_act(struct sim_plan *p, struct sim_random *r, enum sim_act_kind
         add(p, at_ns, kind, sim_random_chance(r, 3, 4) ? SIGKILL : SIGSTOP, 0);
         break;
     case SIM_ACT_STORM:
-        add(p, at_ns, kind, sim_random_chance(r, 1, 2) ? SIGHUP : 0,
-            (uint32_t)sim_random_between(r, 6, 60));
+        draw_storm(p, r, at_ns);
         break;
     case SIM_ACT_SLOW:
         add(p, at_ns, kind, (uint32_t)sim_random_below(r, 8),
@@ -137,7 +255,7 @@ static void draw_act(struct sim_plan *p, struct sim_random *r, enum sim_act_kind
         add(p, at_ns, kind, (uint32_t)sim_random_below(r, 3), 0);
         break;
     default: /* an order that must be heard also while a worker hangs */
-        add(p, at_ns, kind, 0, 0);
+        add(p, at_ns, kind, 3000, 0);
         if (sim_random_chance(r, 1, 2))
             add(p, at_ns / 2, SIM_ACT_SIGNAL_WORKER, SIGSTOP, (uint32_t)sim_random_below(r, 8));
     }
@@ -146,9 +264,10 @@ static void draw_act(struct sim_plan *p, struct sim_random *r, enum sim_act_kind
 static void draw_rules(struct sim_plan *p, struct sim_random *r)
 {
     uint64_t count = sim_random_below(r, 4);
-    for (uint64_t i = 0; i < count; i++)
-        add(p, any_time(p, r), SIM_ACT_ARM, (uint32_t)sim_random_below(r, SIM_RULE_COUNT),
-            (uint32_t)sim_random_between(r, 100, 3000));
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t rule = (uint32_t)sim_random_below(r, SIM_RULE_COUNT);
+        add(p, any_time(p, r), SIM_ACT_ARM, (uint32_t)sim_random_between(r, 100, 3000), rule);
+    }
 }
 
 static bool reloads(enum sim_act_kind kind)
@@ -156,9 +275,7 @@ static bool reloads(enum sim_act_kind kind)
     return kind == SIM_ACT_RELOAD || kind == SIM_ACT_BAD_RELOAD || kind == SIM_ACT_STORM;
 }
 
-static void thin_out(struct sim_plan *p);
-
-static void draw_general(struct sim_plan *p, struct sim_random *r)
+static void draw_general(struct draft *d, struct sim_random *r)
 {
     static const enum sim_act_kind kinds[] = {
         SIM_ACT_RELOAD,        SIM_ACT_BAD_RELOAD, SIM_ACT_SIGNAL_MASTER,
@@ -168,17 +285,17 @@ static void draw_general(struct sim_plan *p, struct sim_random *r)
     enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
     /* A history names the workers wanted by its configurations; TTIN and TTOU, which change their
      * number beside them, are drawn where there are no reloads. */
-    p->resizes = sim_random_chance(r, 1, 5);
+    d->resizes = sim_random_chance(r, 1, 5);
     for (unsigned i = 0; i < KINDS; i++) {
-        if (!sim_random_chance(r, 1, 3) || (p->resizes && reloads(kinds[i])))
+        if (!sim_random_chance(r, 1, 3) || (d->resizes && reloads(kinds[i])))
             continue;
         uint64_t count = sim_random_between(r, 1, kinds[i] == SIM_ACT_STORM ? 2 : 6);
         for (uint64_t j = 0; j < count; j++)
-            draw_act(p, r, kinds[i]);
+            draw_act(d, r, kinds[i]);
     }
     if (sim_random_chance(r, 1, 2))
-        draw_rules(p, r);
-    thin_out(p);
+        draw_rules(d->p, r);
+    thin_out(d);
 }
 
 /* ---- what a history could not tell -------------------------------------------------------------
@@ -193,10 +310,10 @@ static bool is_reload(const struct sim_act *act)
 static bool fails_to_start(const struct sim_act *act)
 {
     return act->kind == SIM_ACT_ARM &&
-           (act->a == SIM_RULE_CRASH_BOOT || act->a == SIM_RULE_EXIT_BOOT ||
-            act->a == SIM_RULE_CRASH_READY || act->a == SIM_RULE_STALL_BOOT ||
-            act->a == SIM_RULE_CRASH_DRAIN || act->a == SIM_RULE_FORK_EAGAIN ||
-            act->a == SIM_RULE_PAIR_EMFILE);
+           (act->b == SIM_RULE_CRASH_BOOT || act->b == SIM_RULE_EXIT_BOOT ||
+            act->b == SIM_RULE_CRASH_READY || act->b == SIM_RULE_STALL_BOOT ||
+            act->b == SIM_RULE_CRASH_DRAIN || act->b == SIM_RULE_FORK_EAGAIN ||
+            act->b == SIM_RULE_PAIR_EMFILE);
 }
 
 static bool stops_worker(const struct sim_act *act)
@@ -232,8 +349,9 @@ static size_t count_acts(const struct sim_plan *p, bool (*is)(const struct sim_a
  *   - nobody left to answer just after a configuration was refused;
  *   - a reload that reads one number of workers while the file already has another;
  *   - a reload that waits for an upgrade that stalls. */
-static void thin_out(struct sim_plan *p)
+static void thin_out(struct draft *d)
 {
+    struct sim_plan *p = d->p;
     bool undone = count_acts(p, fails_to_start) > 0, reloads_some = count_acts(p, is_reload) > 0;
     bool hurt = count_acts(p, hurts_worker) > 0, bad = count_acts(p, is_bad_reload) > 0;
     bool reloaded = false, same_workers = false;
@@ -248,8 +366,8 @@ static void thin_out(struct sim_plan *p)
         reloaded = reloaded || act.kind == SIM_ACT_RELOAD;
         if (reloads_some && stops_worker(&act))
             act.a = SIGKILL;
-        if (reloads_some && act.kind == SIM_ACT_ARM && act.a == SIM_RULE_STALL_LOOP)
-            act.a = SIM_RULE_DELAY_BOOT;
+        if (reloads_some && act.kind == SIM_ACT_ARM && act.b == SIM_RULE_STALL_LOOP)
+            act.b = SIM_RULE_DELAY_BOOT;
         if (hurt && act.kind == SIM_ACT_SIGNAL_MASTER && act.a == SIGTTOU)
             act.a = SIGTTIN;
         if (act.kind == SIM_ACT_STORM)
@@ -260,16 +378,32 @@ static void thin_out(struct sim_plan *p)
     }
     p->act_count = kept;
     if (bad && p->workers < 2)
-        p->workers = p->workers_later = 2;
+        p->workers = 2; /* later ones too, below */
     for (size_t i = 0; same_workers && i < kept; i++)
         if (p->acts[i].kind == SIM_ACT_RELOAD)
             p->acts[i].a = p->workers;
-    if (p->resizes)
-        p->pooled_rate = p->post_rate = 0;
+    if (d->resizes) {
+        drop_loads(p, HIST_POOLED);
+        drop_loads(p, HIST_POST);
+    }
 }
 
 /* ---- themes ------------------------------------------------------------------------------------
  */
+
+static void only_fresh(struct sim_plan *p, uint32_t rate)
+{
+    p->load_count = 1;
+    p->loads[0].rate_milli = rate * 1000;
+}
+
+static void hold(struct sim_plan *p, uint32_t connections)
+{
+    drop_loads(p, HIST_HELD);
+    drop_loads(p, HIST_POST); /* relief may close an idle connection as a POST comes in */
+    if (connections > 0)
+        add_load(p, HIST_HELD, "held", 0, connections);
+}
 
 /* The stories of limits need clients of their own, and nothing else that disturbs. */
 static void draw_themed(struct sim_plan *p, struct sim_random *r)
@@ -278,84 +412,31 @@ static void draw_themed(struct sim_plan *p, struct sim_random *r)
     case SIM_THEME_FD_LIMIT: /* lowered below what is in use, so that accept fails */
         p->act_ns = 3 * SECOND;
         p->fd_limit = (uint32_t)sim_random_between(r, 12, 24);
-        p->held = p->fd_limit * (p->workers + 1);
         p->quiet_ns = sim_random_chance(r, 1, 2) ? SECOND : 0;
-        p->post_rate = 0; /* relief may close an idle connection as a POST comes in */
+        hold(p, p->quiet_ns > 0 ? 0 : p->fd_limit * (p->workers + 1));
         add(p, sim_random_below(r, SECOND), SIM_ACT_FD_LIMIT, p->fd_limit, 0);
         if (p->quiet_ns > 0) { /* somebody waits while no descriptor can be had */
-            p->held = 0;
-            add(p, p->act_ns - 20 * MS, SIM_ACT_ARM, SIM_RULE_ACCEPT_NEVER, 60000);
-            add(p, p->act_ns - 10 * MS, SIM_ACT_BURST, 3, 0);
+            add(p, p->act_ns - 20 * MS, SIM_ACT_ARM, 60000, SIM_RULE_ACCEPT_NEVER);
+            add(p, p->act_ns - 10 * MS, SIM_ACT_BURST, 0, 3);
         }
         break;
     case SIM_THEME_CONNECTIONS:
         p->connections = (uint32_t)sim_random_between(r, 8, 24);
-        p->held = p->connections * (p->workers + 1);
-        p->post_rate = 0;
+        hold(p, p->connections * (p->workers + 1));
         break;
     case SIM_THEME_SLOW_ACCEPT:
         p->workers = 4;
-        p->fresh_rate = 5;
         p->multi_accept = false;
-        p->pooled_rate = p->post_rate = p->long_rate = p->held = 0;
+        only_fresh(p, 5);
         add(p, 50 * MS, SIM_ACT_SIGNAL_WORKER, SIGSTOP, 0);
-        add(p, 60 * MS, SIM_ACT_ARM, SIM_RULE_DELAY_ACCEPT, 4000);
-        add(p, 400 * MS, SIM_ACT_BURST, 30, 0);
+        add(p, 60 * MS, SIM_ACT_ARM, 4000, SIM_RULE_DELAY_ACCEPT);
+        add(p, 400 * MS, SIM_ACT_BURST, 0, 30);
         break;
     case SIM_THEME_QUIET:
-        p->fresh_rate = 10;
+        only_fresh(p, 10);
         p->quiet_ns = SECOND;
-        p->pooled_rate = p->post_rate = p->long_rate = p->held = 0;
         break;
     default:
         break;
     }
-}
-
-void sim_plan_draw(struct sim_plan *plan, uint64_t seed)
-{
-    struct sim_random options = sim_random_stream(seed, 10), clients = sim_random_stream(seed, 11),
-                      acts = sim_random_stream(seed, 12);
-    memset(plan, 0, offsetof(struct sim_plan, acts));
-    plan->seed = seed;
-    plan->delays_scale = 16;
-    draw_options(plan, &options);
-    draw_clients(plan, &clients);
-    if (plan->theme == SIM_THEME_GENERAL)
-        draw_general(plan, &acts);
-    else
-        draw_themed(plan, &acts);
-    plan->converge_ns = plan->drain_ns + plan->watchdog_ns + plan->backoff_max_ns +
-                        2 * plan->reload_timeout_ns + 4 * SECOND;
-}
-
-/* ---- for people -------------------------------------------------------------------------------
- */
-
-static void print_act(const struct sim_act *act)
-{
-    printf("# %10.6f %s", (double)act->at_ns / 1e9, act_words[act->kind]);
-    if (act->kind == SIM_ACT_ARM)
-        printf(" '%s' for %u ms\n", sim_rule_texts[act->a], act->b);
-    else
-        printf(" %u %u\n", act->a, act->b);
-}
-
-void sim_plan_print(const struct sim_plan *p)
-{
-    static const char *const stops[] = {"fast", "graceful", "kill"};
-    printf("# seed %llu: theme %s, workers %u, connections %u, descriptors %u, stop %s\n",
-           (unsigned long long)p->seed, sim_theme_word(p->theme), p->workers, p->connections,
-           p->fd_limit, stops[p->stop]);
-    printf("# drain %.0f ms, watchdog %.0f ms, backoff %.0f to %.0f ms, reload timeout %.0f ms\n",
-           (double)p->drain_ns / 1e6, (double)p->watchdog_ns / 1e6, (double)p->backoff_min_ns / 1e6,
-           (double)p->backoff_max_ns / 1e6, (double)p->reload_timeout_ns / 1e6);
-    printf("# requests per second: fresh %u, pooled %u, post %u, long %u; held %u; service %.1f "
-           "ms, latency %.0f us, turns after %.0f to %.0f us\n",
-           p->fresh_rate, p->pooled_rate, p->post_rate, p->long_rate, p->held,
-           (double)p->service_ns / 1e6, (double)p->latency_ns / 1e3, (double)p->delay_ns / 1e3,
-           (double)(p->delay_ns + p->jitter_ns) / 1e3);
-    for (size_t i = 0; i < p->act_count; i++)
-        if (!p->acts[i].skipped)
-            print_act(&p->acts[i]);
 }

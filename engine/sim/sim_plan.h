@@ -1,5 +1,6 @@
-/* What a simulated run will be: the options and the schedule that are drawn from a seed. A plan is
- * plain data, so that a part of it can be taken out (shrinking) and the rest repeated. */
+/* What a simulated run will be: options, clients, and a schedule of what is done to the server.
+ * Drawn from a seed, or read from a file (sim_schedule.h). A plan is plain data, so that a part of
+ * it can be taken out (shrinking) and the rest repeated. */
 #ifndef ENGINE_SIM_SIM_PLAN_H
 #define ENGINE_SIM_SIM_PLAN_H
 
@@ -7,38 +8,76 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIM_ACTS_MAX = 256, SIM_RULE_TEXT_MAX = 96 };
+#include "scenarios/history/hist.h"
 
-/* What is done to the server; A(SYMBOL, "word", "meaning of a, b"). */
+enum {
+    SIM_ACTS_MAX = 4096,
+    SIM_LOADS_MAX = 12,
+    SIM_TEXTS_MAX = 64,
+    SIM_TEXT_MAX = 160,
+    SIM_NAME_MAX = 32,
+    SIM_RULES_ROOM = 1024,
+};
+
+/* ---- what is done -----------------------------------------------------------------------------
+ */
+
+/* A(SYMBOL, "word", "arguments", "meaning"). An argument is S a signal, N a number, M ms, T a text
+ * to the end of the line, L the name of a load, W a word of a list that the meaning names. The
+ * first group is drawn from seeds, and happens at its time; the second is what stories need. */
 #define SIM_ACTS(A)                                                                                \
-    A(RELOAD, "reload", "a valid configuration, then HUP; a: workers, b: 1 wait for the outcome")  \
-    A(BAD_RELOAD, "bad-reload", "an invalid configuration, then HUP")                              \
-    A(SIGNAL_MASTER, "signal-master", "a: signal")                                                 \
-    A(SIGNAL_WORKER, "signal-worker", "a: signal, b: which of the live workers")                   \
-    A(SIGNAL_ALL, "signal-all", "every worker at once; a: signal")                                 \
-    A(STORM, "storm", "signals to the master, 1 ms apart; a: signal, 0 mixed; b: how many")        \
-    A(ASK, "ask", "USR1, and its effect is waited for")                                            \
-    A(ARM, "arm", "a fault rule; a: number of its text, b: for how many ms")                       \
-    A(SLOW, "slow", "a worker's turns come late; a: which, b: ms")                                 \
-    A(FD_LIMIT, "fd-limit",                                                                        \
-      "of all workers; a: descriptors, seen by them at their next heartbeat")                      \
-    A(BURST, "burst", "new connections at the same moment; a: how many")                           \
-    A(UPGRADE, "upgrade", "USR2; a: 0 the new binary becomes ready, 1 it ends, 2 it stalls")
+    A(RELOAD, "reload", "NN",                                                                      \
+      "a valid configuration of so many workers, then HUP; 1: its report is recorded, 0: not")     \
+    A(BAD_RELOAD, "bad-reload", "NN", "an invalid configuration (workers: 0), then HUP")           \
+    A(SIGNAL_MASTER, "signal-master", "S", "one signal; who was stopped goes on after 300 ms")     \
+    A(SIGNAL_WORKER, "signal-worker", "SN", "to which of the live workers, counted around")        \
+    A(SIGNAL_ALL, "signal-all", "S", "to every worker at once")                                    \
+    A(STORM, "storm", "NNN",                                                                       \
+      "to the master: a set of signals (1 << number, ...), how many, us between two")              \
+    A(ASK, "ask", "M", "USR1, and its effect is waited for, at most so long")                      \
+    A(ARM, "arm", "MT", "a fault rule, for so long; 0: until it is disarmed")                      \
+    A(SLOW, "slow", "NM", "which worker's turns come up to so late")                               \
+    A(FD_LIMIT, "fd-limit", "N", "of all workers, seen by them at their next heartbeat")           \
+    A(BURST, "burst", "LN", "so many new connections of a load at the same moment")                \
+    A(UPGRADE, "upgrade", "N", "USR2; the new binary 0 becomes ready, 1 ends, 2 stalls")           \
+    A(SIGNAL_TO, "signal-to", "SW", "to master, worker, last-worker, all-workers, all, group")     \
+    A(CONFIG, "config", "N", "a configuration of so many workers is written; 0: an invalid one")   \
+    A(HUP, "hup", "N",                                                                             \
+      "HUP for the configuration that is there; 1: its report is recorded, 2: it is to fail, 3: "  \
+      "both")                                                                                      \
+    A(REPORTED, "reported", "WM", "waits for that report (ok, refused, undone, superseded)")       \
+    A(ANSWERED, "answered", "", "waits until every ask is answered or too late")                   \
+    A(BASELINE, "baseline", "NM", "the master's state before (0) and after (1) a failed reload")   \
+    A(WAIT, "wait", "MT", "until the condition holds (sim_seen.h), at most so long")               \
+    A(OBSERVE, "observe", "M", "lets time pass")                                                   \
+    A(CLOCK, "clock", "", "starts the clock of `until`")                                           \
+    A(UNTIL, "until", "M", "waits until the clock shows so much")                                  \
+    A(PHASE, "phase", "W", "enters baseline, act, recover, quiet, stop")                           \
+    A(DISARM, "disarm", "N", "a rule, counted from 0 as the acts armed them; 99: all")             \
+    A(START, "start", "L", "a load begins")                                                        \
+    A(RELEASE, "release", "L", "a load ends: nothing new, held connections are let go")            \
+    A(RATE, "rate", "LN", "a load's requests in 1000 s from now on")                               \
+    A(STOP, "stop", "WM", "fast, graceful or kill; waits for the master's end, at most so long")
 enum sim_act_kind {
-#define A(symbol, word, meaning) SIM_ACT_##symbol,
+#define A(symbol, word, arguments, meaning) SIM_ACT_##symbol,
     SIM_ACTS(A)
 #undef A
         SIM_ACT_COUNT
 };
 
 struct sim_act {
-    uint64_t at_ns; /* after the act phase began */
+    uint64_t at_ns; /* after the act phase began; SIM_THEN: when the act before it is over */
     uint16_t kind;  /* enum sim_act_kind */
     bool skipped;   /* taken out by the shrinker */
-    uint32_t a, b;
+    uint32_t a, b, c;
 };
+#define SIM_THEN UINT64_MAX
+enum { SIM_HUP_WAITS = 1, SIM_HUP_FAILS = 2 }; /* HUP's a */
+enum { SIM_EVERY_RULE = 99 };                  /* DISARM's a */
 
-/* The fault rules that ARM knows; `weight` of them is drawn. R(SYMBOL, "rule", "with a seed") */
+enum sim_receiver { SIM_MASTER, SIM_WORKER, SIM_LAST_WORKER, SIM_ALL_WORKERS, SIM_ALL, SIM_GROUP };
+
+/* The fault rules that are drawn; they are the first texts of every plan. R(SYMBOL, "rule") */
 #define SIM_RULES(R)                                                                               \
     R(CRASH_BOOT, "worker.boot crash=SEGV chance=1/2")                                             \
     R(EXIT_BOOT, "worker.boot exit=3")                                                             \
@@ -64,7 +103,6 @@ enum sim_rule {
 #undef R
         SIM_RULE_COUNT
 };
-extern const char *const sim_rule_texts[SIM_RULE_COUNT];
 
 /* What the run is about; only GENERAL ones mix everything. */
 #define SIM_THEMES(T)                                                                              \
@@ -82,27 +120,75 @@ enum sim_theme {
 
 enum sim_stop { SIM_STOP_FAST, SIM_STOP_GRACEFUL, SIM_STOP_KILL }; /* as director.stop's a */
 
+/* ---- the world and its clients ----------------------------------------------------------------
+ */
+
+/* O(field, "word", TYPE, "meaning"): COUNT, TIME in ns, or FLAG. */
+#define SIM_OPTIONS(O)                                                                             \
+    O(workers, "workers", COUNT, "worker_processes at the start")                                  \
+    O(connections, "connections", COUNT, "worker_connections")                                     \
+    O(fd_limit, "fd-limit", COUNT, "RLIMIT_NOFILE that the theme fd-limit sets, 0 none")           \
+    O(backlog, "backlog", COUNT, "of the listener")                                                \
+    O(pid_max, "pid-max", COUNT, "process numbers come around after this one")                     \
+    O(multi_accept, "multi-accept", FLAG, "a wake may accept many")                                \
+    O(drain_ns, "drain", TIME, "worker_shutdown_timeout")                                          \
+    O(watchdog_ns, "watchdog", TIME, "longest silence of a worker, 0 any")                         \
+    O(backoff_min_ns, "backoff-min", TIME, "first delay of a slot that crashes again")             \
+    O(backoff_max_ns, "backoff-max", TIME, "longest delay")                                        \
+    O(reload_timeout_ns, "reload-timeout", TIME, "start to ready of new workers")                  \
+    O(keepalive_ns, "keepalive", TIME, "keepalive_timeout")                                        \
+    O(service_ns, "service", TIME, "mean time of a handler")                                       \
+    O(latency_ns, "latency", TIME, "of the network, one way")                                      \
+    O(delay_ns, "delay", TIME, "until a process gets its turn, at least")                          \
+    O(jitter_ns, "jitter", TIME, "and at most so much more")                                       \
+    O(baseline_ns, "baseline", TIME, "the phase before anything is done")                          \
+    O(act_ns, "act", TIME, "the phase in which it is done")                                        \
+    O(quiet_ns, "quiet", TIME, "a phase without requests after it, 0 none")                        \
+    O(converge_ns, "converge", TIME, "the tree must be whole again in this")
+
+struct sim_load {
+    char name[SIM_NAME_MAX];
+    uint8_t kind;                 /* enum hist_population */
+    bool paused;                  /* not started with the others */
+    uint32_t rate_milli, clients; /* without a rate each client begins again when it is done */
+    uint32_t body_bytes;
+    uint32_t service_us, spread_ms, timeout_ms; /* 0: as usual */
+};
+
 struct sim_plan {
     uint64_t seed;
+    bool story; /* the acts make the phases; otherwise the options do */
     enum sim_theme theme;
     enum sim_stop stop;
-    uint32_t workers, workers_later, connections, fd_limit, backlog, pid_max;
-    bool multi_accept, reloads_wait, resizes;
-    uint64_t drain_ns, watchdog_ns, backoff_min_ns, backoff_max_ns, reload_timeout_ns;
-    uint64_t keepalive_ns, service_ns;        /* service: mean time of a handler */
-    uint64_t latency_ns, delay_ns, jitter_ns; /* of the network and of processes' turns */
-    uint32_t fresh_rate, pooled_rate, post_rate, long_rate; /* requests per second */
-    uint32_t pool, held;
-    uint64_t baseline_ns, act_ns, quiet_ns, converge_ns; /* quiet: without requests, 0 not */
-    const char *user_plan; /* fault rules of the user's, armed for the whole run; NULL none */
-    uint64_t delays_scale; /* of 16: how much of the drawn jitter is kept (shrinking) */
+#define COUNT uint32_t
+#define TIME uint64_t
+#define FLAG bool
+#define O(field, word, type, meaning) type field;
+    SIM_OPTIONS(O)
+#undef O
+#undef COUNT
+#undef TIME
+#undef FLAG
+    char name[SIM_NAME_MAX * 2];       /* of the story */
+    char rules[SIM_RULES_ROOM];        /* fault rules armed for the whole run */
+    uint64_t params[HIST_PARAM_COUNT]; /* a story's; UINT64_MAX not stated */
+    size_t load_count, text_count;
+    struct sim_load loads[SIM_LOADS_MAX];
+    char texts[SIM_TEXTS_MAX][SIM_TEXT_MAX];
     size_t act_count;
     struct sim_act acts[SIM_ACTS_MAX];
 };
 
+/* No clients, no acts, every option as in a world that is not out to make trouble. */
+void sim_plan_clear(struct sim_plan *plan, uint64_t seed);
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed);
-/* The options, and the schedule, as lines for people. */
-void sim_plan_print(const struct sim_plan *plan);
-const char *sim_theme_word(enum sim_theme theme);
+struct sim_load *sim_plan_load(struct sim_plan *plan, enum hist_population kind);
+/* Copies what is used of it. */
+void sim_plan_copy(struct sim_plan *to, const struct sim_plan *from);
+/* Adds rules that are armed for the whole run; false: there is no room. */
+bool sim_plan_add_rules(struct sim_plan *plan, const char *rules);
+/* The number of a text, which is added unless it is there; -1: no room. */
+int sim_plan_text(struct sim_plan *plan, const char *text);
+size_t sim_plan_acts_left(const struct sim_plan *plan);
 
 #endif

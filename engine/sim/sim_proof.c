@@ -43,7 +43,7 @@ bool sim_prove(struct sim *s, enum fault_point point, uint64_t first, uint64_t l
     for (uint64_t seed = first; seed <= last; seed++) {
         struct sim_result result;
         sim_plan_draw(&plan, seed);
-        plan.user_plan = info->name;
+        sim_plan_add_rules(&plan, info->name);
         sim_run(s, &plan, &nothing, &result);
         proof->guarantee = caught_by(s, &result, info->catches);
         if (proof->guarantee == GUARANTEE_COUNT)

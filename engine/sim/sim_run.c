@@ -112,6 +112,11 @@ const struct judge *sim_judge(const struct sim *s)
     return s->judge;
 }
 
+const char *sim_trouble(const struct sim *s, unsigned number)
+{
+    return number < s->story.trouble_count ? s->story.trouble[number] : NULL;
+}
+
 static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_outputs *outputs)
 {
     static const struct kernel_hooks hooks = {.run = on_run,
@@ -124,8 +129,7 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->kernel.latency_ns = plan->latency_ns;
     s->kernel.pid_max = plan->pid_max;
     s->kernel.now_ns = SIM_SECOND; /* 0 means `never` in places */
-    s->plan = *plan;
-    s->plan.jitter_ns = plan->jitter_ns * plan->delays_scale / 16;
+    sim_plan_copy(&s->plan, plan);
     judge_free(s->judge);
     s->judge = judge_new();
     s->status = outputs->status;
@@ -139,10 +143,11 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->board_file = (struct fault_board_file){.board = &s->board, .fd = -1};
     memset(&s->master, 0, sizeof(s->master));
     s->clients.used = s->clients.free = s->clients.number = 0;
-    memset(s->clients.open, 0, sizeof(s->clients.open));
+    memset(s->clients.loads, 0, sizeof(s->clients.loads));
     s->clients.req = s->clients.requests = s->clients.failed = 0;
     s->clients.stopped = s->clients.paused = false;
     memset(&s->director, 0, sizeof(s->director));
+    memset(&s->story, 0, sizeof(s->story));
 }
 
 static bool anybody_left(const struct sim *s)

@@ -7,6 +7,8 @@
 #include "engine/sim/sim_plan.h"
 #include "scenarios/judge/judge.h"
 
+enum { SIM_TROUBLE_MAX = 8, SIM_TROUBLE_ROOM = 256 };
+
 struct sim; /* all of a world; used for one run after the other */
 
 struct sim_outputs {
@@ -22,6 +24,9 @@ struct sim_result {
         *broken; /* the sentence that did not hold; "progress: ..." of one that has stalled */
     int error;   /* errno of the history */
 };
+
+/* What did not go as the story says; NULL beyond the last. */
+const char *sim_trouble(const struct sim *s, unsigned number);
 
 struct sim *sim_new(void); /* aborts without memory */
 void sim_free(struct sim *s);

@@ -59,23 +59,15 @@ static bool try_without(struct shrinker *shrinker, size_t from, size_t count)
     return false;
 }
 
-static size_t acts_left(const struct sim_plan *plan)
-{
-    size_t left = 0;
-    for (size_t i = 0; i < plan->act_count; i++)
-        left += !plan->acts[i].skipped;
-    return left;
-}
-
 static void shrink_acts(struct shrinker *shrinker)
 {
-    for (size_t part = acts_left(shrinker->plan); part > 1; part /= 2)
-        for (size_t from = 0; from < acts_left(shrinker->plan);)
+    for (size_t part = sim_plan_acts_left(shrinker->plan); part > 1; part /= 2)
+        for (size_t from = 0; from < sim_plan_acts_left(shrinker->plan);)
             if (!try_without(shrinker, from, part))
                 from += part;
     for (bool smaller = true; smaller;) {
         smaller = false;
-        for (size_t from = 0; from < acts_left(shrinker->plan);)
+        for (size_t from = 0; from < sim_plan_acts_left(shrinker->plan);)
             if (try_without(shrinker, from, 1))
                 smaller = true;
             else
@@ -83,38 +75,40 @@ static void shrink_acts(struct shrinker *shrinker)
     }
 }
 
-static void shrink_number(struct shrinker *shrinker, uint32_t *number, uint32_t to)
+static void shrink_loads(struct shrinker *shrinker)
 {
-    uint32_t before = *number;
-    if (before == to)
-        return;
-    *number = to;
-    if (!still_fails(shrinker))
-        *number = before;
+    static const enum hist_population kinds[] = {HIST_DOWNLOAD, HIST_HELD, HIST_POOLED, HIST_POST};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct sim_load *load = sim_plan_load(shrinker->plan, kinds[i]);
+        if (load == NULL || load->paused)
+            continue;
+        load->paused = true;
+        load->paused = still_fails(shrinker);
+    }
 }
 
+/* None of the drawn jitter, a sixteenth of it, an eighth, ... */
 static void shrink_delays(struct shrinker *shrinker)
 {
-    for (uint64_t scale = 0; scale < 16; scale = scale == 0 ? 1 : scale * 2) {
-        shrinker->plan->delays_scale = scale;
+    uint64_t drawn_ns = shrinker->plan->jitter_ns;
+    for (uint64_t part = 0; part < 16; part = part == 0 ? 1 : part * 2) {
+        shrinker->plan->jitter_ns = drawn_ns * part / 16;
         if (still_fails(shrinker))
             return;
     }
-    shrinker->plan->delays_scale = 16;
+    shrinker->plan->jitter_ns = drawn_ns;
 }
 
 bool sim_shrink(struct sim *s, struct sim_plan *plan, enum guarantee only, struct sim_shrunk *out)
 {
     struct shrinker shrinker = {s, plan, out};
-    *out = (struct sim_shrunk){.acts_before = acts_left(plan), .guarantee = GUARANTEE_COUNT};
+    *out =
+        (struct sim_shrunk){.acts_before = sim_plan_acts_left(plan), .guarantee = GUARANTEE_COUNT};
     if (!find_failure(&shrinker, only))
         return false;
     shrink_acts(&shrinker);
-    shrink_number(&shrinker, &plan->long_rate, 0);
-    shrink_number(&shrinker, &plan->held, 0);
-    shrink_number(&shrinker, &plan->pooled_rate, 0);
-    shrink_number(&shrinker, &plan->post_rate, 0);
+    shrink_loads(&shrinker);
     shrink_delays(&shrinker);
-    out->acts_after = acts_left(plan);
+    out->acts_after = sim_plan_acts_left(plan);
     return true;
 }

@@ -32,7 +32,8 @@ static int teardown(void **state)
 static void run_seed(uint64_t seed, const char *rules, struct sim_result *result)
 {
     sim_plan_draw(&plan, seed);
-    plan.user_plan = rules;
+    if (rules != NULL)
+        sim_plan_add_rules(&plan, rules);
     sim_run(world, &plan, &no_outputs, result);
 }
 

@@ -87,6 +87,7 @@ void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row
     w->owed = 0;
     w->started = w->watched = w->orphaned = w->draining = false;
     w->connection_high = 0;
+    w->answers = 0;
     w->adm_timer_ns = 0;
     w->limits = limits_of(&s->plan);
     sim_fault_identify(s, process, FAULT_ROLE_WORKER, row->slot, row->generation);

@@ -90,7 +90,10 @@ struct sup_settings {
     S(REPORT_EARLY, report_early)                                                                  \
     S(LOSE_RELOAD, lose_reload)                                                                    \
     S(WAIT_FOR_WORKERS, wait_for_workers)                                                          \
-    S(FIVE_SIGNALS, five_signals)
+    S(FIVE_SIGNALS, five_signals)                                                                  \
+    S(STOP_TWICE, stop_twice)                                                                      \
+    S(HASTY_KILL, hasty_kill)                                                                      \
+    S(GROW_TWICE, grow_twice)
 enum sup_sabotage_bit {
 #define S(symbol, word) SUP_SABOTAGE_##symbol,
     SUP_SABOTAGES(S)

@@ -133,6 +133,8 @@ void sup_mode_grow(struct step *s)
         return;
     }
     sup->settings.workers++;
+    if (sup_sabotaged(s, SUP_SABOTAGE(GROW_TWICE)) && sup->settings.workers < SUP_SLOTS_MAX)
+        sup->settings.workers++;
     report_size(s);
     sup_workers_fill(s);
 }

@@ -153,6 +153,8 @@ static void drain_within(struct step *s, struct sup_worker *w, uint64_t bound_ns
     w->untold = false;
     w->bound_ns = bound_ns > 0 ? sup_after(s->now_ns, bound_ns) : SUP_NEVER;
     sup_do_worker(s, SUP_DO_DRAIN, w, bound_ns);
+    if (sup_sabotaged(s, SUP_SABOTAGE(STOP_TWICE)))
+        sup_do_worker(s, SUP_DO_DRAIN, w, bound_ns);
     uint64_t look_ns = watch_ns(s->sup, w);
     sup_worker_set_state(s, w, SUP_WORKER_DRAINING, look_ns < w->bound_ns ? look_ns : w->bound_ns);
 }
@@ -281,6 +283,22 @@ static void sabotage_neighbours(struct step *s, const struct sup_worker *dead)
     }
 }
 
+/* Whoever has been told TERM or ABRT gets an eighth of the time that is left. */
+static void sabotage_hurry(struct step *s)
+{
+    struct sup *sup = s->sup;
+
+    if (!sup_sabotaged(s, SUP_SABOTAGE(HASTY_KILL)))
+        return;
+    for (uint32_t i = 0; i < sup->used; i++) {
+        struct sup_worker *w = &sup->workers[i];
+        bool told = w->state == SUP_WORKER_TERMINATING || w->state == SUP_WORKER_ABORTING;
+        if (told && w->deadline_ns > s->now_ns)
+            sup_worker_set_state(s, w, (enum sup_worker_state)w->state,
+                                 s->now_ns + (w->deadline_ns - s->now_ns) / 8);
+    }
+}
+
 static void respawn(struct step *s, struct sup_worker *w)
 {
     uint64_t delay_ns = sup_backoff_crash_ns(s, w);
@@ -295,6 +313,7 @@ void sup_worker_crashed(struct step *s, struct sup_worker *w)
 {
     struct sup *sup = s->sup;
 
+    sabotage_hurry(s);
     if (sup->mode == SUP_MODE_ROLLING && sup_worker_is_member(w, sup->trying)) {
         s->spoiler.slot = w->slot;
         s->spoiler.reason = SUP_BECAUSE_EXITED;

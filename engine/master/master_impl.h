@@ -118,6 +118,7 @@ void files_remove(struct master *m);
 void report_effect(struct master *m, const struct sup_effect *effect);
 void report_signal(struct master *m, int number, bool obeyed);
 void report_spawn(struct master *m, const struct process *p);
+void report_told(struct master *m, const struct process *p, int number, int err);
 void report_exit(struct master *m, const struct process *p, int status);
 
 #endif

@@ -46,6 +46,7 @@ void report_effect(struct master *m, const struct sup_effect *e)
         break;
     case SUP_DO_RESIZED:
         SCORE_SET(m->board->workers, (uint32_t)e->a);
+        master_record(m, HIST_ENGINE_RESIZED, OWN_RECORD(.a = e->a));
         log_line(LEVEL_NOTICE, "worker processes wanted: %llu", (unsigned long long)e->a);
         break;
     case SUP_DO_REOPEN_LOGS:
@@ -96,6 +97,16 @@ void report_spawn(struct master *m, const struct process *p)
         .pid = (uint32_t)p->pid, .slot = (int16_t)p->slot, .gen = p->generation};
     master_record(m, HIST_ENGINE_SPAWN, &r);
     log_line(LEVEL_NOTICE, "start worker process %d", (int)p->pid);
+}
+
+void report_told(struct master *m, const struct process *p, int number, int err)
+{
+    struct hist_record r = {.pid = (uint32_t)p->pid,
+                            .slot = (int16_t)p->slot,
+                            .gen = p->generation,
+                            .a = (uint64_t)number,
+                            .b = (uint64_t)-err};
+    master_record(m, HIST_ENGINE_TELL, &r);
 }
 
 void report_exit(struct master *m, const struct process *p, int status)

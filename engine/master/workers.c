@@ -114,7 +114,10 @@ static int tell(const struct process *p, int number, enum channel_kind kind)
 
 static int signal_of(enum sup_effect_kind kind)
 {
-    return kind == SUP_DO_ABORT ? SIGABRT : SIGKILL;
+    return kind == SUP_DO_DRAIN   ? SIGQUIT
+           : kind == SUP_DO_TERM  ? SIGTERM
+           : kind == SUP_DO_ABORT ? SIGABRT
+                                  : SIGKILL;
 }
 
 void workers_order(struct master *m, const struct sup_effect *effect)
@@ -131,16 +134,17 @@ void workers_order(struct master *m, const struct sup_effect *effect)
     case SUP_DO_DRAIN:
         p->told = true;
         SCORE_SET(row_of(m, p)->state, SCORE_DRAINING);
-        err = tell(p, SIGQUIT, CHANNEL_DRAIN);
+        err = tell(p, signal_of(SUP_DO_DRAIN), CHANNEL_DRAIN);
         break;
     case SUP_DO_TERM:
         SCORE_SET(row_of(m, p)->state, SCORE_DRAINING);
-        err = tell(p, SIGTERM, CHANNEL_STOP);
+        err = tell(p, signal_of(SUP_DO_TERM), CHANNEL_STOP);
         break;
     default:
         SCORE_SET(row_of(m, p)->state, SCORE_KILLED);
         err = sys_kill(p->pid, signal_of((enum sup_effect_kind)effect->kind));
     }
+    report_told(m, p, signal_of((enum sup_effect_kind)effect->kind), err);
     if (err < 0)
         master_tell_worker(m, SUP_UNTOLD, p->slot, p->generation, (uint64_t)-err);
 }

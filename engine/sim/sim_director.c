@@ -35,6 +35,7 @@ static void state_usual_params(struct sim *s)
     sim_director_param(s, HIST_P_WORKERS, p->workers);
     sim_director_param(s, HIST_P_DRAIN_BOUND, p->drain_ns + 2 * SIM_SECOND);
     sim_director_param(s, HIST_P_DRAIN_TIMEOUT, p->drain_ns);
+    sim_director_param(s, HIST_P_KILL_DELAY, SIM_SECOND);
     sim_director_param(s, HIST_P_FAST_BOUND, 2 * SIM_SECOND);
     sim_director_param(s, HIST_P_RESPAWN_DEADLINE,
                        p->backoff_max_ns + p->reload_timeout_ns + 3 * SIM_SECOND);

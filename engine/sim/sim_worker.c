@@ -135,6 +135,8 @@ static void watch_signals(struct sim *s, struct sim_worker *w)
                                     KERNEL_BIT(SIGTTOU) | KERNEL_BIT(SIGPIPE) | KERNEL_BIT(SIGALRM);
     static const uint32_t handled =
         KERNEL_BIT(SIGQUIT) | KERNEL_BIT(SIGTERM) | KERNEL_BIT(SIGINT) | KERNEL_BIT(SIGUSR1);
+    if (sim_sabotage(s, w->process, FAULT_sabotage_lose_early_signal))
+        s->kernel.processes[w->process].pending &= ~handled;
     kernel_handle(&s->kernel, w->process, handled, ignored);
     kernel_mask(&s->kernel, w->process, 0);
 }

@@ -301,12 +301,17 @@ static void worker_watch_signals(struct worker *w)
     static const int ignored[] = {SIGHUP, SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGPIPE, SIGALRM};
     static const int plain[] = {SIGCHLD, SIGIO, SIGABRT};
     worker_self = w;
+    if (fault_sabotage(FAULT_sabotage_lose_early_signal)) /* ignoring drops what is pending */
+        for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++)
+            worker_handle(handled[i], SIG_IGN);
     for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++)
         worker_handle(handled[i], worker_on_signal);
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         worker_handle(ignored[i], SIG_IGN);
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
         worker_handle(plain[i], SIG_DFL);
+    if (fault_sabotage(FAULT_sabotage_hear_group))
+        worker_handle(SIGHUP, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -20,7 +20,7 @@ SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "e
 USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "stream": "stream",
                  "tunnel": "tunnel", "early": "early"}
 NEEDS = ("root", "faults", "watchdog", "backoff", "reload-timeout", "reload-report",
-         "connections-limit", "reuseport")
+         "connections-limit", "reuseport", "resize")
 BLOCKS = ("main", "events", "http", "server")
 
 

@@ -199,19 +199,6 @@ struct count {
     bool wrong, stale; /* one report for each time it is wrong, not for each sample */
 };
 
-struct tally {
-    const struct rolls *rolls;
-    uint64_t serving;
-};
-
-static bool tally_one(const struct world_process *p, void *arg)
-{
-    struct tally *t = arg;
-    if (p->is_worker && !p->is_master && p->exit_ns == 0 && !rolls_retired(t->rolls, p))
-        t->serving++;
-    return true;
-}
-
 /* Since when nobody has disturbed the tree; it is never calm while a reload is under way. */
 static uint64_t calm_since_ns(const struct rolls *rolls, const struct world *w)
 {
@@ -240,18 +227,15 @@ static void count_workers(struct judge_context *c, const struct hist_record *r)
     uint64_t bound_ns = world_param(w, HIST_P_CONVERGE_BOUND, UINT64_MAX);
     if (r->t_ns < calm_ns || r->t_ns - calm_ns < bound_ns)
         return;
-    struct tally t = {.rolls = &s->rolls};
-    world_processes(w, tally_one, &t);
-    uint64_t want = rolls_wanted(&s->rolls, w);
+    uint64_t serving = rolls_serving(&s->rolls, w), want = rolls_wanted(&s->rolls, w);
     judge_seen(c, 1);
     s->samples++;
-    if (t.serving != want && !s->wrong)
+    if (serving != want && !s->wrong)
         judge_violate(c, r, &w->last_exit,
                       "%llu workers serve where %llu are configured, %.0f ms after the last "
                       "disturbance",
-                      (unsigned long long)t.serving, (unsigned long long)want,
-                      MS(r->t_ns - calm_ns));
-    s->wrong = t.serving != want;
+                      (unsigned long long)serving, (unsigned long long)want, MS(r->t_ns - calm_ns));
+    s->wrong = serving != want;
 }
 
 static void count_observe(struct judge_context *c, const struct hist_record *r)

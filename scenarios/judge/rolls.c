@@ -11,6 +11,7 @@ static void begin(struct rolls *rolls, const struct hist_record *r)
     rolls->begun_ns = r->t_ns;
     rolls->trying_gen = r->kind == HIST_ENGINE_RELOAD ? r->gen : 0;
     rolls->trying_workers = rolls->config_workers;
+    rolls->resized = false;
 }
 
 static bool end(struct rolls *rolls, const struct hist_record *r)
@@ -20,7 +21,7 @@ static bool end(struct rolls *rolls, const struct hist_record *r)
     bool succeeded = r->a == HIST_REPORT_OK && rolls->begun_ns != 0;
     if (succeeded) {
         rolls->committed_ns = rolls->begun_ns;
-        rolls->workers = rolls->trying_workers;
+        rolls->workers = rolls->resized ? rolls->workers : rolls->trying_workers;
         rolls->gen = rolls->trying_gen;
         rolls->undone_from = rolls->undone_to = 0;
     } else if (r->a == HIST_REPORT_UNDONE && rolls->begun_ns != 0) {
@@ -39,6 +40,23 @@ static bool asks_for_reload(const struct hist_record *r)
     return r->kind == HIST_DIRECTOR_RELOAD || (signal && r->a == SIGHUP && r->b != HIST_TO_WORKER);
 }
 
+/* So do TTIN and TTOU for another number of workers. */
+static bool asks_for_size(const struct world *world, const struct hist_record *r)
+{
+    return r->kind == HIST_DIRECTOR_SIGNAL && r->pid == world->master_pid &&
+           (r->a == SIGTTIN || r->a == SIGTTOU);
+}
+
+static void resize(struct rolls *rolls, const struct world *world, const struct hist_record *r)
+{
+    uint64_t now = rolls_wanted(rolls, world);
+    rolls->resized = true;
+    if (r->kind == HIST_ENGINE_RESIZED)
+        rolls->workers = r->a;
+    else if (r->a == SIGTTIN || now > 1)
+        rolls->workers = r->a == SIGTTIN ? now + 1 : now - 1;
+}
+
 bool rolls_take(struct rolls *rolls, const struct world *world, const struct hist_record *r)
 {
     bool traced = world_param(world, HIST_P_ENGINE_TRACE, 0) != 0;
@@ -48,6 +66,8 @@ bool rolls_take(struct rolls *rolls, const struct world *world, const struct his
         begin(rolls, r);
     else if (r->kind == HIST_ENGINE_RELOADED || (!traced && r->kind == HIST_DIRECTOR_RELOADED))
         return end(rolls, r);
+    else if (r->kind == HIST_ENGINE_RESIZED || (!traced && asks_for_size(world, r)))
+        resize(rolls, world, r);
     return false;
 }
 
@@ -75,6 +95,26 @@ bool rolls_may_retire(const struct rolls *rolls, const struct world_process *p)
 uint64_t rolls_wanted(const struct rolls *rolls, const struct world *world)
 {
     return rolls->workers != 0 ? rolls->workers : world->param[HIST_P_WORKERS];
+}
+
+struct tally {
+    const struct rolls *rolls;
+    uint64_t serving;
+};
+
+static bool tally_one(const struct world_process *p, void *arg)
+{
+    struct tally *t = arg;
+    if (p->is_worker && !p->is_master && p->exit_ns == 0 && !rolls_retired(t->rolls, p))
+        t->serving++;
+    return true;
+}
+
+uint64_t rolls_serving(const struct rolls *rolls, const struct world *world)
+{
+    struct tally t = {.rolls = rolls};
+    world_processes(world, tally_one, &t);
+    return t.serving;
 }
 
 bool died_at_start(const struct world *world, const struct world_process *p)

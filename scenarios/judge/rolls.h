@@ -12,7 +12,7 @@
 /* The kinds rolls_take needs. */
 #define ROLLS_KINDS                                                                                \
     HIST_DIRECTOR_CONFIG, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_SIGNAL,      \
-        HIST_STORM_SIGNAL, HIST_ENGINE_RELOAD, HIST_ENGINE_RELOADED
+        HIST_STORM_SIGNAL, HIST_ENGINE_RELOAD, HIST_ENGINE_RELOADED, HIST_ENGINE_RESIZED
 
 struct rolls {
     uint64_t begun_ns;               /* the reload whose end is not known; 0 none */
@@ -21,6 +21,7 @@ struct rolls {
     uint64_t config_workers;         /* what the last valid configuration asks for; 0 not told */
     uint64_t trying_workers;         /* and the one that is being tried */
     uint64_t workers;                /* and the one that serves; 0 not told */
+    bool resized;                    /* ... and was changed since the reload under way began */
     uint32_t trying_gen;             /* the engine's generation that is being tried; 0 not told */
     uint32_t gen;                    /* and the one that serves; 0 not told */
     uint32_t undone_from, undone_to; /* and those that were given up since the last success */
@@ -36,6 +37,8 @@ bool rolls_retired(const struct rolls *rolls, const struct world_process *p);
 bool rolls_may_retire(const struct rolls *rolls, const struct world_process *p);
 /* How many workers should serve, N. */
 uint64_t rolls_wanted(const struct rolls *rolls, const struct world *world);
+/* How many do: they live and are not to go. O(processes). */
+uint64_t rolls_serving(const struct rolls *rolls, const struct world *world);
 
 /* Died before it ever served: belongs to respawn/backoff. */
 bool died_at_start(const struct world *world, const struct world_process *p);

@@ -310,10 +310,7 @@ uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struc
     case SUP_SPAWN_FAILED:
         return SUP_SABOTAGE(FORK_GIVES_UP);
     case SUP_READY:
-<<<<<<< HEAD
-        return sup->mode == SUP_MODE_SWITCHING && sup->signals > 5 ? SUP_SABOTAGE(FIVE_SIGNALS) : 0;
-=======
-        if (sup->mode != SUP_MODE_ROLLING)
+        if (sup->mode != SUP_MODE_SWITCHING)
             return 0;
         return SUP_SABOTAGE(STOP_TWICE) | (sup->signals > 5 ? SUP_SABOTAGE(FIVE_SIGNALS) : 0);
     case SUP_GROW:
@@ -321,7 +318,6 @@ uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struc
     case SUP_QUIT:
     case SUP_SHRINK:
         return wanted | SUP_SABOTAGE(STOP_TWICE);
->>>>>>> 2c810d3 (judge: escalation, early signals, resizing and signals to the group)
     case SUP_TIMER:
         return wanted_by_timer(sup, now_ns);
     default:

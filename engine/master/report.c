@@ -105,7 +105,7 @@ void report_told(struct master *m, const struct process *p, int number, int err)
                             .slot = (int16_t)p->slot,
                             .gen = p->generation,
                             .a = (uint64_t)number,
-                            .b = (uint64_t)-err};
+                            .b = err < 0 ? (uint64_t)-err : 0};
     master_record(m, HIST_ENGINE_TELL, &r);
 }
 

@@ -233,7 +233,6 @@ static void record_watchdog(struct sim *s, const struct sim_row *row, int number
                                         .b = silent});
 }
 
-<<<<<<< HEAD
 static void send_go(struct sim *s, const struct sup_effect *effect)
 {
     const struct sim_row *row = sim_master_row(s, effect->slot, effect->generation);
@@ -244,7 +243,8 @@ static void send_go(struct sim *s, const struct sup_effect *effect)
         err = kernel_channel_send(&s->kernel, s->master.process, row->channel_fd, WORD_GO);
     if (err < 0)
         tell(s, SUP_UNTOLD, effect, (uint64_t)-err);
-=======
+}
+
 static void record_told(struct sim *s, const struct sim_row *row, int number, int err)
 {
     sim_record(s, &(struct hist_record){.kind = HIST_ENGINE_TELL,
@@ -253,8 +253,7 @@ static void record_told(struct sim *s, const struct sim_row *row, int number, in
                                         .pid = row->pid,
                                         .gen = row->generation,
                                         .a = (uint64_t)number,
-                                        .b = (uint64_t)-err});
->>>>>>> 2c810d3 (judge: escalation, early signals, resizing and signals to the group)
+                                        .b = err < 0 ? (uint64_t)-err : 0});
 }
 
 /* The signal; for DRAIN and TERM the channel carries the same where the signal cannot be sent. */
@@ -273,12 +272,8 @@ static void send_signal(struct sim *s, const struct sup_effect *effect)
         err = kernel_kill(&s->kernel, row->pid, number);
     if (err < 0 && by_channel)
         err = kernel_channel_send(&s->kernel, s->master.process, row->channel_fd,
-<<<<<<< HEAD
                                   number == SIGQUIT ? WORD_DRAIN : WORD_STOP);
-=======
-                                  number == SIGQUIT ? CHANNEL_DRAIN : CHANNEL_STOP);
     record_told(s, row, number, err);
->>>>>>> 2c810d3 (judge: escalation, early signals, resizing and signals to the group)
     if (err < 0)
         tell(s, SUP_UNTOLD, effect, (uint64_t)-err);
 }

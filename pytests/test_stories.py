@@ -58,8 +58,10 @@ def test_every_plan_is_one_that_mw_fault_reads():
     plans = [row.plan for story in all_stories() for row in story.sabotages]
     plans += [step.plan for story in all_stories() for step in story.steps
               if isinstance(step, Arm)]
-    done = subprocess.run([program("mw-fault"), "check", *plans], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for first in range(0, len(plans), 16):  # a board holds so many rules and no more
+        done = subprocess.run([program("mw-fault"), "check", *plans[first:first + 16]],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_every_verb_is_used_or_documented():

@@ -467,7 +467,7 @@ static void sabotage_five_signals(void **state)
     rig_worker(&r, SUP_READY, 0, 2, 0);
     struct sup_event ready = {.kind = SUP_READY, .slot = 1, .generation = 2};
     ready.sabotage = sup_sabotage_wanted(&r.sup, r.now_ns, &ready);
-    assert_true(ready.sabotage == SUP_SABOTAGE(FIVE_SIGNALS));
+    assert_true(ready.sabotage & SUP_SABOTAGE(FIVE_SIGNALS));
     rig_give(&r, &ready);
     assert_int_equal(rig_count(&r, SUP_DO_DRAIN), 0);
     rig_state(&r, 0, 1, SUP_WORKER_READY);

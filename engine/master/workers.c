@@ -144,7 +144,8 @@ void workers_order(struct master *m, const struct sup_effect *effect)
         SCORE_SET(row_of(m, p)->state, SCORE_KILLED);
         err = sys_kill(p->pid, signal_of((enum sup_effect_kind)effect->kind));
     }
-    report_told(m, p, signal_of((enum sup_effect_kind)effect->kind), err);
+    if (effect->kind != SUP_DO_GO)
+        report_told(m, p, signal_of((enum sup_effect_kind)effect->kind), err);
     if (err < 0)
         master_tell_worker(m, SUP_UNTOLD, p->slot, p->generation, (uint64_t)-err);
 }

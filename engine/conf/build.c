@@ -224,7 +224,7 @@ static bool build_server(struct load *load, struct scope *scope, struct conf_ser
         .underscores_in_headers = scope_number(scope, D_underscores_in_headers) != 0,
         .index = scope->number,
     };
-    return build_server_locations(load, scope, server);
+    return build_tls(load, scope, server) && build_server_locations(load, scope, server);
 }
 
 static bool build_servers(struct load *load)
@@ -259,7 +259,7 @@ static bool build_listen(struct load *load, const struct listener *listener,
     listen->server_count = count;
     listen->default_server =
         listener->default_server != NULL ? &all[listener->default_server->number] : servers[0];
-    return true;
+    return build_tls_listen(load, listen, &listener->place);
 }
 
 static bool build_listens(struct load *load)

@@ -12,12 +12,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "engine/conf/conf_str.h"
+#include "engine/conf/conf_tls.h"
 #include "engine/os/log.h"
-
-struct conf_str {
-    const char *at; /* NUL-terminated as well; "" and 0 where empty */
-    size_t len;
-};
 
 /* Text with variables, compiled: literals and variables in turn. */
 enum conf_variable {
@@ -130,6 +127,7 @@ struct conf_server {
     size_t client_header_buffer_size, large_buffer_size, large_buffer_count;
     bool merge_slashes, ignore_invalid_headers, underscores_in_headers;
     size_t index; /* in conf.servers */
+    const struct conf_tls *tls;
 };
 
 /* An address to listen on; unique by address within a configuration. */
@@ -141,6 +139,7 @@ struct conf_listen {
     int rcvbuf, sndbuf;   /* 0: the system's */
     int fastopen;         /* queue length, 0 off */
     bool deferred, reuseport, ipv6only, so_keepalive;
+    bool ssl, proxy_protocol;
     const struct conf_server *default_server;
     const struct conf_server *const *servers; /* all servers on this address */
     size_t server_count;

@@ -211,7 +211,7 @@ static bool option_value(struct load *load, const struct word *word, struct list
 
 static bool option_unsupported(struct conf_str option)
 {
-    static const char *const names[] = {"ssl", "http2", "quic", "proxy_protocol", "multipath"};
+    static const char *const names[] = {"http2", "quic", "multipath"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (str_is(option, names[i]))
             return true;
@@ -231,6 +231,10 @@ static bool option_parse(struct load *load, const struct word *word, struct list
                          "the \"%s\" parameter of the \"listen\" directive is not supported by "
                          "this build",
                          word->text.at);
+    if (str_is(word->text, "ssl"))
+        return wish->listen.ssl = true;
+    if (str_is(word->text, "proxy_protocol"))
+        return wish->listen.proxy_protocol = true;
     wish->options_set = true;
     if (str_is(word->text, "bind"))
         return true; /* every address has a socket of its own anyway */
@@ -309,11 +313,16 @@ static bool listener_join(struct load *load, struct listener *listener, struct s
         return load_fail(load, place, "duplicate listen options for %s", text.at);
     if (wish->default_server && listener->default_server != NULL)
         return load_fail(load, place, "a duplicate default server for %s", text.at);
+    /* What is spoken on an address may be said by any of them. */
+    bool ssl = listener->listen.ssl || wish->listen.ssl;
+    bool proxy_protocol = listener->listen.proxy_protocol || wish->listen.proxy_protocol;
     if (wish->options_set) {
         listener->listen = wish->listen;
         listener->listen.text = text;
         listener->options_set = true;
     }
+    listener->listen.ssl = ssl;
+    listener->listen.proxy_protocol = proxy_protocol;
     if (wish->default_server)
         listener->default_server = server;
     struct scope **slot = load_add(load, &listener->servers, sizeof(struct scope *));

@@ -76,6 +76,10 @@ struct scope {
     struct list index, headers, access_logs, types; /* the first level with `set` counts, whole */
     struct list names;                              /* server: struct conf_str */
     struct list locations;                          /* struct scope *, in the order read */
+    struct list certificates, keys, ticket_keys;    /* http, server: struct conf_tls_text */
+    bool tls_shared;                                /* ssl_session_cache */
+    size_t tls_zone;
+    uint64_t tls_builtin;
     bool has_listen;
     size_t number; /* server: in conf.servers */
     /* location */
@@ -214,6 +218,11 @@ bool text_compile(struct load *load, const struct word *word, struct conf_text *
 /* listen.c */
 bool listen_default(struct load *load, struct scope *server);
 bool listen_check_conflicts(struct load *load);
+
+/* tls.c: what a server's ssl_* directives amount to, and whether an address with TLS has enough. */
+bool build_tls(struct load *load, const struct scope *server, struct conf_server *out);
+bool build_tls_listen(struct load *load, const struct conf_listen *listen,
+                      const struct place *place);
 
 /* build.c: everything was read; makes what conf.h promises. */
 bool build_conf(struct load *load);

@@ -34,6 +34,7 @@ void child_run_worker(struct master *m, const struct process *p, const struct ge
         .listen_fds = g->listen_fds,
         .log_fds = g->log_fds,
         .zones = g->zones,
+        .tls = g->tls,
         .channel_fd = p->channel_fd,
         .drain_ns = g->conf->shutdown_timeout_ns,
     };

@@ -113,6 +113,18 @@ static int open_zones(struct generation *g, const struct conf *conf,
     return err;
 }
 
+static int open_tls(struct generation *g, const struct conf *conf, struct listeners_error *error)
+{
+    struct conf_error refused;
+    char text[sizeof(error->text)];
+    g->tls = tls_contexts_open(conf, &refused);
+    if (g->tls != NULL)
+        return 0;
+    conf_error_print(&refused, text, sizeof(text));
+    snprintf(error->text, sizeof(error->text), "%s", text + strlen("[emerg] "));
+    return -EINVAL;
+}
+
 int generation_open(struct generation *g, struct conf *conf, const struct generation *before,
                     struct listeners *listeners, struct listeners_error *error)
 {
@@ -124,6 +136,8 @@ int generation_open(struct generation *g, struct conf *conf, const struct genera
         snprintf(error->text, sizeof(error->text), "no memory for a new configuration");
     if (err == 0)
         err = check_user(conf, error);
+    if (err == 0)
+        err = open_tls(g, conf, error);
     if (err == 0)
         err = check_error_log(conf, error);
     if (err == 0)
@@ -146,6 +160,7 @@ void generation_close(struct generation *g)
     free(g->log_fds);
     free(g->listen_fds);
     zones_close(g->zones);
+    tls_contexts_close(g->tls);
     if (g->conf != NULL)
         conf_free(g->conf);
     *g = (struct generation){0};

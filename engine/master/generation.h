@@ -5,6 +5,7 @@
 #include "engine/conf/conf.h"
 #include "engine/master/listeners.h"
 #include "engine/shm/zone.h"
+#include "engine/tls/tls_context.h"
 
 struct generation {
     struct conf *conf;
@@ -12,9 +13,10 @@ struct generation {
     int *log_fds;        /* parallel to conf->log_files */
     size_t log_count;    /* of them are open */
     struct zones *zones; /* parallel to conf->zones */
+    struct tls_contexts *tls;
 };
 
-/* Opens the logs, zones and listeners of `conf` and takes it over; `before` (NULL: none) is the
+/* Opens the logs, zones, listeners and certificates of `conf` and takes it over; `before` (NULL: none) is the
  * generation whose zones it may go on with. 0, or a negative errno with nothing left open and
  * `conf` not taken. */
 int generation_open(struct generation *g, struct conf *conf, const struct generation *before,

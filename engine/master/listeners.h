@@ -24,7 +24,7 @@ struct listeners {
 
 /* What the error message of a failure says; the text is complete without FILE:LINE. */
 struct listeners_error {
-    char text[256];
+    char text[800];
 };
 
 /* Takes over sockets that this process was started with: the descriptors that are listed in

@@ -53,7 +53,7 @@ struct master {
     struct listeners listeners;
     struct process processes[SCORE_SLOTS_MAX]; /* by scoreboard row */
     struct scoreboard *board;
-    char refusal[512]; /* why the configuration was not taken */
+    char refusal[1024]; /* why the configuration was not taken */
 
     pid_t pid;
     pid_t new_pid; /* the new binary's master while this one is the old, 0 none */

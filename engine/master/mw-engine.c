@@ -14,6 +14,7 @@
 #include "engine/master/control.h"
 #include "engine/master/master.h"
 #include "engine/os/log.h"
+#include "engine/tls/tls_context.h"
 
 #define DEFAULT_PREFIX "/usr/local/masterwork/"
 #define DEFAULT_CONF "conf/nginx.conf"
@@ -206,7 +207,9 @@ static int test_conf(const struct command *command)
     if (master->error_log != NULL)
         log_open(master->error_log, LEVEL_NOTICE);
     struct conf *conf = conf_load(master->conf_path, master->prefix, master->globals, &error);
-    if (conf == NULL) {
+    struct tls_contexts *tls = conf != NULL ? tls_contexts_open(conf, &error) : NULL;
+    if (tls == NULL) {
+        conf_free(conf);
         conf_error_print(&error, text, sizeof(text));
         fprintf(stderr, "mw-engine: %s\n", text);
         fprintf(stderr, "mw-engine: configuration file %s test failed\n", master->conf_path);
@@ -219,6 +222,7 @@ static int test_conf(const struct command *command)
     for (size_t i = 0; command->dump && i < conf->source_count; i++)
         printf("# configuration file %s:\n%s\n", conf->sources[i].path.at,
                conf->sources[i].text.at);
+    tls_contexts_close(tls);
     conf_free(conf);
     return 0;
 }
@@ -237,9 +241,9 @@ static void print_version(bool build)
             "gcc " __VERSION__
 #endif
     );
-    fprintf(stderr, "built with %s\n", OPENSSL_VERSION_TEXT);
+    fprintf(stderr, "built with %s\nTLS SNI support enabled\n", OPENSSL_VERSION_TEXT);
     fprintf(stderr,
-            "configure arguments: --prefix=%s --without-http_ssl_module "
+            "configure arguments: --prefix=%s --with-http_ssl_module "
             "--without-http_proxy_module --without-http_rewrite_module "
             "--without-http_fastcgi_module --without-http_uwsgi_module "
             "--without-http_scgi_module\n",

@@ -10,21 +10,46 @@
 #include <sys/types.h>
 
 struct tls;
+struct tls_context;
 
-/* 0: done. -EAGAIN. -EPROTO: failed, tls_reason() says why; the connection is to be closed. */
+/* A server's side of a connection. `owner` is what tls_owner() gives back, in callbacks as well.
+ * NULL: no memory. */
+struct tls *tls_accept(struct tls_context *context, int fd, void *owner);
+/* A client's side. `name` (NULL: none) is sent as SNI unless it is an address, and it is the name
+ * that the peer's certificate must be for if the context verifies. `sessions` (NULL: none) is a
+ * place of the caller's, zeroed at first, where the connection finds a session to resume and leaves
+ * new ones; it must outlive the connection. NULL: no memory, or a name that cannot be. */
+struct tls_sessions {
+    void *latest;
+};
+struct tls *tls_connect(struct tls_context *context, int fd, const char *name,
+                        struct tls_sessions *sessions);
+void tls_sessions_forget(struct tls_sessions *sessions);
+void tls_free(struct tls *tls); /* NULL is allowed; the socket stays the caller's */
+
+/* Bytes that the caller has received already and TLS is to read first; they must stay in place
+ * until the next tls_handshake() has returned, which takes all of them: at most 16384. */
+void tls_feed(struct tls *tls, const char *bytes, size_t len);
+/* 0: done. -EAGAIN. -EPROTO: failed, tls_reason() says why; the connection is to be closed.
+ * -ECONNRESET: the peer has gone. Otherwise the socket's own error. */
 int tls_handshake(struct tls *tls);
+bool tls_established(const struct tls *tls); /* the handshake is over */
+
 /* Bytes taken or given; tls_recv: 0 is the peer's end (close_notify, or its FIN). Otherwise
- * -EAGAIN, -EPROTO, or the socket's own error. */
+ * -EAGAIN, -EPROTO, or the socket's own error. After -EAGAIN the next tls_send must begin with the
+ * same bytes. */
 ssize_t tls_recv(struct tls *tls, void *buf, size_t len);
 ssize_t tls_send(struct tls *tls, const void *buf, size_t len);
 /* Does the call that said -EAGAIN last wait for room to write, instead of for input? */
 bool tls_wants_write(const struct tls *tls);
-/* Decrypted bytes that tls_recv() gives without the socket being readable. */
-size_t tls_pending(const struct tls *tls);
-/* Says close_notify, once; never waits for the peer's. */
-void tls_shutdown(struct tls *tls);
-/* For one line of a log; stays in place until the next call on this connection. */
+/* May tls_recv() give bytes without the socket being readable? Then it must be called again
+ * before the socket is waited for. */
+bool tls_pending(const struct tls *tls);
+/* Says close_notify, once; never waits for the peer's. 0, also where it cannot be said any more; or
+ * -EAGAIN: there is no room for it now. */
+int tls_shutdown(struct tls *tls);
+/* For one line of a log; stays in place until the next failure on any connection. */
 const char *tls_reason(const struct tls *tls);
-void tls_free(struct tls *tls); /* NULL is allowed; the socket stays the caller's */
+void *tls_owner(const struct tls *tls);
 
 #endif

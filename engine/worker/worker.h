@@ -7,6 +7,7 @@
 #include "engine/conf/conf.h"
 #include "engine/shm/scoreboard.h"
 #include "engine/shm/zone.h"
+#include "engine/tls/tls_context.h"
 
 /* Messages on the channel, one byte kind and one 32-bit value, SOCK_SEQPACKET; EOF on the worker's
  * end means the master is gone (orphan policy: drain, then exit).
@@ -39,6 +40,7 @@ struct worker_args {
     const int *listen_fds;     /* non-blocking, parallel to conf->listens */
     const int *log_fds;        /* O_APPEND, parallel to conf->log_files */
     const struct zones *zones; /* parallel to conf->zones */
+    struct tls_contexts *tls;  /* NULL: no certificates, in tests */
     int channel_fd;            /* the worker's end */
     uint64_t drain_ns;         /* longest drain; 0 no bound */
 };

@@ -85,6 +85,28 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_underscores_in_headers] = {SERVER, "underscores_in_headers on;", " underscores=1 "},
     [D_tcp_nodelay] = {LOCATION, "tcp_nodelay off;", " nodelay=0 "},
     [D_tcp_nopush] = {LOCATION, "tcp_nopush on;", " nopush=1 "},
+    [D_ssl_certificate] = {HTTP, "ssl_certificate c; ssl_certificate_key k;", " pairs=c:k, "},
+    [D_ssl_certificate_key] = {SERVER,
+                               "ssl_certificate_key k; ssl_certificate_key l;"
+                               "ssl_certificate c; ssl_certificate d;",
+                               " pairs=c:k,d:l, "},
+    [D_ssl_password_file] = {HTTP, "ssl_password_file p;", " password=p "},
+    [D_ssl_protocols] = {SERVER, "ssl_protocols TLSv1 TLSv1.3;", " protocols=9 "},
+    [D_ssl_ciphers] = {SERVER, "ssl_ciphers AES128;", " ciphers=AES128 "},
+    [D_ssl_prefer_server_ciphers] = {SERVER, "ssl_prefer_server_ciphers on;", " prefer=1 "},
+    [D_ssl_ecdh_curve] = {SERVER, "ssl_ecdh_curve X25519:P-256;", " curves=X25519:P-256 "},
+    [D_ssl_session_cache] = {HTTP, "ssl_session_cache builtin:9 shared:s:64k;", " cache=2:9:1:0 "},
+    [D_ssl_session_timeout] = {SERVER, "ssl_session_timeout 2s;", " session=2000 "},
+    [D_ssl_session_tickets] = {SERVER, "ssl_session_tickets off;", " tickets=0: "},
+    [D_ssl_session_ticket_key] = {SERVER, "ssl_session_ticket_key a; ssl_session_ticket_key b;",
+                                  " tickets=1:a,b, "},
+    [D_ssl_verify_client] = {SERVER, "ssl_verify_client optional_no_ca;", " verify=3:1 "},
+    [D_ssl_verify_depth] = {SERVER, "ssl_verify_depth 4;", " verify=0:4 "},
+    [D_ssl_client_certificate] = {SERVER, "ssl_client_certificate c;", " authorities=c:"},
+    [D_ssl_trusted_certificate] = {SERVER, "ssl_trusted_certificate t;", ":t:"},
+    [D_ssl_crl] = {SERVER, "ssl_crl r;", ":r "},
+    [D_ssl_reject_handshake] = {SERVER, "ssl_reject_handshake on;", " reject=1 "},
+    [D_ssl_buffer_size] = {SERVER, "ssl_buffer_size 4k;", " record=4096 "},
     [D_log_format] = {HTTP, "log_format f escape=json a$status b; access_log x f;",
                       " log=/srv/x,f,1,3,0,0 "},
     [D_access_log] = {LOCATION, "access_log y combined buffer=4k flush=2s;",
@@ -148,6 +170,30 @@ static void dump_server(const struct conf_server *server)
         server->large_buffer_count, server->large_buffer_size);
 }
 
+static const char *file_name(const struct conf_tls_text *text)
+{
+    const char *slash = strrchr(text->text.at, '/');
+    return slash != NULL ? slash + 1 : text->text.at;
+}
+
+static void dump_tls(const struct conf_tls *tls)
+{
+    put("pairs=");
+    for (size_t i = 0; i < tls->pair_count; i++)
+        put("%s:%s,", file_name(&tls->pairs[i].certificate), file_name(&tls->pairs[i].key));
+    put(" password=%s protocols=%u ciphers=%s prefer=%d curves=%s cache=%d:%zu:%d:%zu session=%u "
+        "tickets=%d:",
+        file_name(&tls->password_file), tls->protocols, tls->ciphers.text.at,
+        tls->prefer_server_ciphers, tls->curves.text.at, (int)tls->cache, tls->builtin_sessions,
+        tls->shared, tls->zone, ms(tls->session_timeout_ns), tls->tickets);
+    for (size_t i = 0; i < tls->ticket_key_count; i++)
+        put("%s,", file_name(&tls->ticket_keys[i]));
+    put(" verify=%d:%u authorities=%s:%s:%s reject=%d record=%zu ", (int)tls->verify,
+        tls->verify_depth, file_name(&tls->client_certificate),
+        file_name(&tls->trusted_certificate), file_name(&tls->crl), tls->reject_handshake,
+        tls->buffer_size);
+}
+
 static void dump_lists(const struct conf_location *location)
 {
     put_strings("index", location->index, location->index_count);
@@ -195,6 +241,7 @@ static const char *dump(const struct conf *conf)
     for (size_t i = 0; i < conf->server_count; i++) {
         const struct conf_server *server = &conf->servers[i];
         dump_server(server);
+        dump_tls(server->tls);
         for (size_t j = 0; j < server->location_count; j++)
             dump_location(&server->locations[j]);
         dump_location(server->fallback);

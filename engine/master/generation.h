@@ -16,9 +16,9 @@ struct generation {
     struct tls_contexts *tls;
 };
 
-/* Opens the logs, zones, listeners and certificates of `conf` and takes it over; `before` (NULL: none) is the
- * generation whose zones it may go on with. 0, or a negative errno with nothing left open and
- * `conf` not taken. */
+/* Opens the logs, zones, listeners and certificates of `conf` and takes it over; `before` (NULL:
+ * none) is the generation whose zones it may go on with. 0, or a negative errno with nothing left
+ * open and `conf` not taken. */
 int generation_open(struct generation *g, struct conf *conf, const struct generation *before,
                     struct listeners *listeners, struct listeners_error *error);
 /* Closes its logs and zones and frees its configuration. Listeners stay: listeners_keep(). */

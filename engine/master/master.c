@@ -208,6 +208,7 @@ static void on_beats(struct ev_loop *loop, ev_timer *timer, int revents)
     (void)loop;
     (void)revents;
     workers_read_beats(timer->data);
+    tls_secret_move(clock_now_ns());
 }
 
 static void on_settle(struct ev_loop *loop, ev_timer *timer, int revents)

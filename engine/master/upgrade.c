@@ -4,6 +4,7 @@
  *
  *   MASTERWORK_LISTENERS="5;6;"  descriptors of listening sockets
  *   MASTERWORK_LINE=7            the new master's end of the line
+ *   MASTERWORK_TICKETS=8         memory with the secret of session tickets, so that clients resume
  * systemd's LISTEN_PID and LISTEN_FDS are understood as well. */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +14,10 @@
 #include <unistd.h>
 
 #include "engine/master/master_impl.h"
+#include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
+#include "engine/tls/tls_context.h"
 #include "faultinject/fault.h"
 
 extern char **environ;
@@ -33,6 +36,13 @@ static int number_in_env(const char *name, int otherwise)
 
 /* ---- the new master -------------------------------------------------------------------- */
 
+static void inherit_tickets(void)
+{
+    int fd = number_in_env("MASTERWORK_TICKETS", -1);
+    if (fd < 0 || !tls_secret_take(fd, clock_now_ns()))
+        tls_secret_make(clock_now_ns());
+}
+
 int upgrade_inherit(struct master *m)
 {
     int err = 0;
@@ -47,8 +57,10 @@ int upgrade_inherit(struct master *m)
         err = listeners_inherit(&m->listeners, words, 0);
     else if (number_in_env("LISTEN_PID", -1) == (int)m->pid)
         err = listeners_inherit(&m->listeners, NULL, number_in_env("LISTEN_FDS", 0));
-    static const char *const ours[] = {"MASTERWORK_LISTENERS", "MASTERWORK_LINE", "LISTEN_PID",
-                                       "LISTEN_FDS", "LISTEN_FDNAMES"};
+    inherit_tickets();
+    static const char *const ours[] = {"MASTERWORK_LISTENERS", "MASTERWORK_LINE",
+                                       "MASTERWORK_TICKETS",   "LISTEN_PID",
+                                       "LISTEN_FDS",           "LISTEN_FDNAMES"};
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
         unsetenv(ours[i]);
     return err;
@@ -128,6 +140,9 @@ static _Noreturn void become_new_binary(const struct master *m, int line)
     fcntl(line, F_SETFD, 0);
     setenv("MASTERWORK_LISTENERS", listeners, 1);
     set_number("MASTERWORK_LINE", line);
+    int tickets = tls_secret_pass();
+    if (tickets >= 0 && fcntl(tickets, F_SETFD, 0) == 0)
+        set_number("MASTERWORK_TICKETS", tickets);
     sigfillset(&none); /* the new program lets signals in when it has handlers */
     sigprocmask(SIG_SETMASK, &none, NULL);
     int err = sys_execve(m->options->program, m->options->argv, environ);

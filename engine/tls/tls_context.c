@@ -67,8 +67,7 @@ static bool context_set_ciphers(struct tls_context *context, struct conf_error *
                           conf->ciphers.text.at, tls_error_text());
     if (conf->curves.text.len > 0 && strcmp(conf->curves.text.at, "auto") != 0 &&
         SSL_CTX_set1_curves_list(context->ssl, conf->curves.text.at) != 1)
-        return tls_refuse(error, &conf->curves,
-                          "SSL_CTX_set1_curves_list(\"%s\") failed (SSL: %s)",
+        return tls_refuse(error, &conf->curves, "SSL_CTX_set1_curves_list(\"%s\") failed (SSL: %s)",
                           conf->curves.text.at, tls_error_text());
     return true;
 }

@@ -29,7 +29,8 @@ void tls_contexts_start(struct tls_contexts *contexts, const struct zones *zones
                         tls_choose *choose);
 
 /* The client's side, from certificates (none or several), password_file, protocols, ciphers,
- * trusted_certificate, crl, verify (OFF or ON) and verify_depth of `conf`, which must outlive it. */
+ * trusted_certificate, crl, verify (OFF or ON) and verify_depth of `conf`, which must outlive it.
+ */
 struct tls_context *tls_client_open(const struct conf_tls *conf, struct conf_error *error);
 void tls_client_close(struct tls_context *context); /* NULL is allowed */
 
@@ -39,7 +40,7 @@ void tls_client_close(struct tls_context *context); /* NULL is allowed */
  * tls_secret_move() now and then. */
 void tls_secret_make(uint64_t now_ns);
 void tls_secret_move(uint64_t now_ns);
-/* A descriptor that a new program may inherit, not close-on-exec, or a negative errno. */
+/* A descriptor with the secret for a new program to inherit, or a negative errno. */
 int tls_secret_pass(void);
 bool tls_secret_take(int fd, uint64_t now_ns); /* closes it; false: there was no secret in it */
 

@@ -70,10 +70,10 @@ static inline void make_certificate(const char *name, EVP_PKEY *key, const char 
     snprintf(path, sizeof path, "%s.key", name);
     file = fopen(in_folder(path), "w");
     const EVP_CIPHER *cipher = passphrase != NULL ? EVP_aes_128_cbc() : NULL;
-    assert_int_equal(
-        PEM_write_PrivateKey(file, key, cipher, (const unsigned char *)passphrase,
-                             passphrase != NULL ? (int)strlen(passphrase) : 0, NULL, NULL),
-        1);
+    assert_int_equal(PEM_write_PrivateKey(file, key, cipher, (const unsigned char *)passphrase,
+                                          passphrase != NULL ? (int)strlen(passphrase) : 0, NULL,
+                                          NULL),
+                     1);
     fclose(file);
     X509_EXTENSION_free(extension);
     X509_NAME_free(subject);

@@ -39,22 +39,22 @@ static bool set_folder(struct load *load, struct scope *scope, const struct dire
         return load_fail(load, &statement->name.place,
                          "\"%s\" directive is duplicate, \"%s\" directive was specified earlier",
                          directive->name, conf_directives[other].name);
-    if (!load_refuse_variables(load, word, directive->name) ||
-        !load_path(load, load->conf->prefix, word->text, &path))
+    /* What begins with a variable is known for each request only. */
+    bool known = word->text.len == 0 || word->text.at[0] != '$';
+    path = word->text;
+    if (known && !load_path(load, load->conf->prefix, word->text, &path))
         return false;
+    if (directive_id(directive) == D_root && path.len > 1 && path.at[path.len - 1] == '/')
+        path.len--;
+    const struct word whole = {path, word->place};
     scope_set(scope, directive_id(directive), 0, path);
-    return true;
+    return text_compile(load, &whole, &scope->folder);
 }
 
 bool set_root(struct load *load, struct scope *scope, const struct directive *directive,
               const struct statement *statement)
 {
-    if (!set_folder(load, scope, directive, statement, D_alias))
-        return false;
-    struct conf_str *root = &scope->values[D_root].text;
-    if (root->len > 0 && root->at[root->len - 1] == '/')
-        return load_copy(load, root->at, root->len - 1, root);
-    return true;
+    return set_folder(load, scope, directive, statement, D_alias);
 }
 
 bool set_alias(struct load *load, struct scope *scope, const struct directive *directive,
@@ -80,34 +80,6 @@ bool set_index(struct load *load, struct scope *scope, const struct directive *d
 }
 
 /* ---- return and headers ---------------------------------------------------------------------- */
-
-static bool return_is_url(struct conf_str text)
-{
-    return str_begins(text, "http://") || str_begins(text, "https://") ||
-           str_begins(text, "$scheme");
-}
-
-bool set_return(struct load *load, struct scope *scope, const struct directive *directive,
-                const struct statement *statement)
-{
-    (void)directive;
-    const struct word *code = &statement->args[0], *text = &statement->args[1];
-    struct conf_text compiled = {0};
-    uint64_t status = 302;
-    if (statement->count == 1 && return_is_url(code->text))
-        text = code;
-    else if (!value_number(code->text, &status) || status < 1 || status > 999)
-        return load_fail(load, &code->place, "invalid return code \"%s\"", code->text.at);
-    bool has_text = statement->count == 2 || text == code;
-    if (has_text && !text_compile(load, text, &compiled))
-        return false;
-    if (scope->returns)
-        return true; /* as in nginx, the first one answers */
-    scope->returns = true;
-    scope->return_status = (int)status;
-    scope->return_text = compiled;
-    return true;
-}
 
 /* A line feed would let a configuration's value end the header it stands in. */
 static bool header_is_clean(struct conf_str text)

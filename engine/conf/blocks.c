@@ -40,6 +40,7 @@ bool set_server(struct load *load, struct scope *scope, const struct directive *
     if (server == NULL || slot == NULL)
         return false;
     *slot = server;
+    server->match = LOCATION_PART;
     server->number = load->servers.count - 1;
     return parse_block(load, server, parse_directive, statement) &&
            (server->has_listen || listen_default(load, server));
@@ -47,43 +48,43 @@ bool set_server(struct load *load, struct scope *scope, const struct directive *
 
 /* ---- location -------------------------------------------------------------------------------- */
 
-static bool location_unsupported(struct load *load, const struct word *word, const char *what)
+/* One word: a modifier may be written together with its path, as in `=/path`. */
+static struct conf_str location_modifier(struct conf_str *text)
 {
-    return load_fail(load, &word->place,
-                     "%s locations are not supported by this build: \"%s\", use a prefix, \"=\" or "
-                     "\"^~\"",
-                     what, word->text.at);
+    static const char *const modifiers[] = {"=", "^~", "~*", "~", "@"};
+    for (size_t i = 0; i < sizeof modifiers / sizeof modifiers[0]; i++) {
+        size_t len = strlen(modifiers[i]);
+        if (!str_begins(*text, modifiers[i]))
+            continue;
+        if (*modifiers[i] != '@') /* which belongs to the name */
+            *text = (struct conf_str){text->at + len, text->len - len};
+        return (struct conf_str){modifiers[i], len};
+    }
+    return (struct conf_str){"", 0};
 }
 
-static bool location_modifier(struct load *load, const struct word *word, struct conf_str modifier,
-                              int *match)
+static bool location_match(struct load *load, const struct word *word, struct conf_str modifier,
+                           struct scope *location)
 {
-    if (str_is(modifier, "="))
-        *match = LOCATION_EXACT;
+    if (str_is(modifier, ""))
+        location->match = LOCATION_PREFIX;
+    else if (str_is(modifier, "="))
+        location->match = LOCATION_EXACT;
     else if (str_is(modifier, "^~"))
-        *match = LOCATION_PREFIX_FINAL;
+        location->match = LOCATION_PREFIX_FINAL;
+    else if (str_is(modifier, "@"))
+        location->match = LOCATION_NAMED;
     else if (str_is(modifier, "~") || str_is(modifier, "~*"))
-        return location_unsupported(load, word, "regular expression");
+        location->match = LOCATION_REGEX;
     else
-        return load_fail(load, &word->place, "invalid location modifier \"%s\"", word->text.at);
-    return true;
-}
-
-/* Also `=/path`, a modifier written together with its path. */
-static bool location_joined(struct load *load, const struct word *word, int *match,
-                            struct conf_str *path)
-{
-    size_t skip = str_begins(word->text, "=")    ? 1
-                  : str_begins(word->text, "^~") ? 2
-                  : str_begins(word->text, "~*") ? 2
-                  : str_begins(word->text, "~")  ? 1
-                                                 : 0;
-    if (str_begins(word->text, "@"))
-        return location_unsupported(load, word, "named");
-    *path = (struct conf_str){word->text.at + skip, word->text.len - skip};
-    *match = LOCATION_PREFIX;
-    return skip == 0 ||
-           location_modifier(load, word, (struct conf_str){word->text.at, skip}, match);
+        return load_fail(load, &word->place,
+                         "invalid location modifier \"%s\", it must be \"=\", \"^~\", \"~\" or "
+                         "\"~*\"",
+                         word->text.at);
+    if (location->match != LOCATION_REGEX)
+        return true;
+    location->regex = regex_compile(load, word, location->path.at, str_is(modifier, "~*"));
+    return location->regex != NULL;
 }
 
 static bool location_fits_parent(struct load *load, const struct word *word,
@@ -91,11 +92,14 @@ static bool location_fits_parent(struct load *load, const struct word *word,
 {
     if (parent->context != LOCATION)
         return true;
-    if (parent->match == LOCATION_EXACT)
+    if (parent->match == LOCATION_EXACT || parent->match == LOCATION_NAMED)
         return load_fail(load, &word->place,
-                         "location \"%s\" cannot be inside the exact location \"%s\"",
-                         child->path.at, parent->path.at);
-    if (!str_begins(child->path, parent->path.at))
+                         "location \"%s\" cannot be inside the %s location \"%s\"", child->path.at,
+                         parent->match == LOCATION_EXACT ? "exact" : "named", parent->path.at);
+    if (child->match == LOCATION_NAMED)
+        return load_fail(load, &word->place,
+                         "named location \"%s\" can be on the server level only", child->path.at);
+    if (child->match != LOCATION_REGEX && !str_begins(child->path, parent->path.at))
         return load_fail(load, &word->place, "location \"%s\" is outside location \"%s\"",
                          child->path.at, parent->path.at);
     return true;
@@ -106,7 +110,8 @@ static bool location_is_new(struct load *load, const struct word *word, const st
 {
     struct scope *const *others = parent->locations.items;
     for (size_t i = 0; i < parent->locations.count; i++) {
-        bool both = (others[i]->match == LOCATION_EXACT) == (child->match == LOCATION_EXACT);
+        bool both = (others[i]->match == LOCATION_EXACT) == (child->match == LOCATION_EXACT) &&
+                    others[i]->match != LOCATION_REGEX && child->match != LOCATION_REGEX;
         if (both && str_equal(others[i]->path, child->path))
             return load_fail(load, &word->place, "duplicate location \"%s\", first in line %u",
                              child->path.at, others[i]->place.line);
@@ -122,11 +127,10 @@ bool set_location(struct load *load, struct scope *scope, const struct directive
     struct scope *location = scope_new(load, scope, LOCATION, &statement->name.place);
     if (location == NULL)
         return false;
-    struct conf_str path = word->text;
-    bool good = statement->count == 2 ? location_modifier(load, &statement->args[0],
-                                                          statement->args[0].text, &location->match)
-                                      : location_joined(load, word, &location->match, &path);
-    if (!good || !load_copy(load, path.at, path.len, &location->path) ||
+    struct conf_str path = word->text, modifier;
+    modifier = statement->count == 2 ? statement->args[0].text : location_modifier(&path);
+    if (!load_copy(load, path.at, path.len, &location->path) ||
+        !location_match(load, &statement->args[0], modifier, location) ||
         !location_fits_parent(load, word, location, scope) ||
         !location_is_new(load, word, location, scope))
         return false;
@@ -210,6 +214,17 @@ static bool name_hostname(struct load *load, const struct word *word, struct con
     return load_copy_lower(load, (struct conf_str){host, strlen(host)}, out);
 }
 
+static bool name_regex(struct load *load, struct scope *scope, const struct word *word)
+{
+    const struct conf_regex **slot = load_add(load, &scope->name_regexes, sizeof *slot);
+    if (slot == NULL)
+        return false;
+    if (word->text.len == 1)
+        return load_fail(load, &word->place, "empty regex in server name \"~\"");
+    *slot = regex_compile(load, word, word->text.at + 1, true);
+    return *slot != NULL;
+}
+
 bool set_server_name(struct load *load, struct scope *scope, const struct directive *directive,
                      const struct statement *statement)
 {
@@ -219,11 +234,12 @@ bool set_server_name(struct load *load, struct scope *scope, const struct direct
         struct conf_str *name = load_add(load, &scope->names, sizeof *name);
         if (name == NULL)
             return false;
-        if (str_begins(word->text, "~"))
-            return load_fail(load, &word->place,
-                             "regular expressions in \"server_name\" are not supported by this "
-                             "build: \"%s\"",
-                             word->text.at);
+        if (str_begins(word->text, "~")) {
+            if (!load_copy(load, word->text.at, word->text.len, name) ||
+                !name_regex(load, scope, word))
+                return false;
+            continue;
+        }
         bool good = str_is(word->text, "$hostname") ? name_hostname(load, word, name)
                                                     : load_copy_lower(load, word->text, name);
         if (!good)

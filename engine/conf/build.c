@@ -1,5 +1,5 @@
 /* Makes the immutable configuration from what the levels say: every location gets its values from
- * its own level or the nearest one above, and nested locations become one ordered list. */
+ * its own level or the nearest one above. */
 #include "engine/conf/load.h"
 
 #include <stdlib.h>
@@ -50,27 +50,16 @@ static void build_error_log(struct load *load, const struct scope *scope,
 
 /* ---- one location ---------------------------------------------------------------------------- */
 
-/* root and alias override each other; below a location with an alias, the alias grows by the rest
- * of the inner location's path. */
-static bool build_folder(struct load *load, const struct scope *scope,
-                         struct conf_location *location)
+/* root and alias override each other; below a location with an alias, what follows that location's
+ * own path is added to the alias. */
+static void build_folder(const struct scope *scope, struct conf_location *location)
 {
     const struct scope *level = scope;
     while (!level->values[D_alias].set && !level->values[D_root].set && level->parent != NULL)
         level = level->parent;
-    location->root = scope_value(level, D_root)->text;
-    location->alias = (struct conf_str){"", 0};
-    if (!level->values[D_alias].set)
-        return true;
-    struct conf_str rest = {scope->path.at + level->path.len, scope->path.len - level->path.len};
-    struct conf_str alias = level->values[D_alias].text;
-    char *joined = load_alloc(load, alias.len + rest.len + 1);
-    if (joined == NULL)
-        return false;
-    memcpy(joined, alias.at, alias.len);
-    memcpy(joined + alias.len, rest.at, rest.len);
-    location->alias = (struct conf_str){joined, alias.len + rest.len};
-    return true;
+    location->root = level->folder;
+    location->aliased = level->values[D_alias].set;
+    location->alias_skip = level->match == LOCATION_REGEX ? SIZE_MAX : level->path.len;
 }
 
 static void build_numbers(const struct scope *scope, struct conf_location *location)
@@ -80,6 +69,7 @@ static void build_numbers(const struct scope *scope, struct conf_location *locat
     location->keepalive_header_ns = keepalive->second;
     location->keepalive_time_ns = scope_number(scope, D_keepalive_time);
     location->keepalive_requests = (uint32_t)scope_number(scope, D_keepalive_requests);
+    location->client_header_timeout_ns = scope_number(scope, D_client_header_timeout);
     location->client_body_timeout_ns = scope_number(scope, D_client_body_timeout);
     location->client_body_buffer_size = scope_number(scope, D_client_body_buffer_size);
     location->client_max_body_size = scope_number(scope, D_client_max_body_size);
@@ -93,8 +83,30 @@ static void build_numbers(const struct scope *scope, struct conf_location *locat
     location->reset_timedout_connection = scope_number(scope, D_reset_timedout_connection) != 0;
     location->server_tokens = scope_number(scope, D_server_tokens) != 0;
     location->etag = scope_number(scope, D_etag) != 0;
+    location->rewrite_log = scope_number(scope, D_rewrite_log) != 0;
+    location->uninitialized_variable_warn = scope_number(scope, D_uninitialized_variable_warn) != 0;
     location->log_not_found = scope_number(scope, D_log_not_found) != 0;
     location->internal = scope->values[D_internal].set; /* not inherited */
+}
+
+/* Which phases have anything to do here. */
+static uint32_t build_phases(const struct scope *scope, const struct conf_location *location)
+{
+    uint32_t phases = 1u << PHASE_find_location | 1u << PHASE_content;
+    if (location->rule_count > 0)
+        phases |= 1u << (scope->context == SERVER ? PHASE_server_rewrite : PHASE_rewrite);
+    return phases;
+}
+
+static bool build_parts(struct load *load, const struct scope *scope);
+
+/* An `if` goes on with what the location around it answers with. */
+static const struct scope *build_answering(const struct scope *scope)
+{
+    while (scope->match == LOCATION_PART && scope->context != SERVER &&
+           scope->handler_directive == NULL)
+        scope = scope->parent;
+    return scope;
 }
 
 static bool build_location(struct load *load, const struct scope *scope,
@@ -103,15 +115,23 @@ static bool build_location(struct load *load, const struct scope *scope,
     const struct list *index = &build_level(scope, D_index)->index;
     const struct list *headers = &build_level(scope, D_add_header)->headers;
     const struct list *types = &build_level(scope, D_types)->types;
+    const struct scope *answering = build_answering(scope);
+    struct conf_location **slot = load_add(load, &load->locations, sizeof *slot);
+    if (slot == NULL)
+        return false;
+    *slot = location;
+    if (!build_parts(load, scope))
+        return false;
     *location = (struct conf_location){
         .match = scope->match,
         .path = scope->path.at == NULL ? (struct conf_str){"", 0} : scope->path,
-        .handler = scope->returns ? HANDLE_RETURN : scope->handler,
-        .label = scope->label.at == NULL ? (struct conf_str){"", 0} : scope->label,
+        .regex = scope->regex,
+        .rules = scope->rules.items,
+        .rule_count = scope->rules.count,
+        .handler = answering->handler,
+        .label = answering->label.at == NULL ? (struct conf_str){"", 0} : answering->label,
         .index = index->items,
         .index_count = index->count,
-        .return_status = scope->return_status,
-        .return_text = scope->return_text,
         .headers = headers->items,
         .header_count = headers->count,
         .types = types->items,
@@ -122,67 +142,86 @@ static bool build_location(struct load *load, const struct scope *scope,
         qsort(types->items, types->count, sizeof(struct conf_type), build_compare_types);
     build_numbers(scope, location);
     build_error_log(load, scope, location);
-    return build_folder(load, scope, location) && build_access_logs(load, scope, location);
+    build_folder(scope, location);
+    location->phases = build_phases(scope, location);
+    return build_access_logs(load, scope, location);
 }
 
-/* ---- nested locations into one list ---------------------------------------------------------- */
-
-/* nginx looks at one level at a time: a nested location is only reached where the location around
- * it is the best of its own level. In one list, longest first, it would also be reached where a
- * sibling of the one around it is longer, so such a nested location is left out. */
-static bool location_is_shadowed(const struct scope *nested)
+static struct conf_location *build_new_location(struct load *load, const struct scope *scope)
 {
-    for (const struct scope *outer = nested; outer->context == LOCATION; outer = outer->parent) {
-        struct scope *const *siblings = outer->parent->locations.items;
-        for (size_t i = 0; i < outer->parent->locations.count && outer != nested; i++) {
-            const struct scope *other = siblings[i];
-            bool longer = other->match != LOCATION_EXACT && other->path.len > outer->path.len &&
-                          str_begins(nested->path, other->path.at);
-            bool exact = other->match == LOCATION_EXACT && nested->match == LOCATION_EXACT &&
-                         str_equal(other->path, nested->path);
-            if (other != outer && (longer || exact))
-                return true;
-        }
-    }
-    return false;
+    struct conf_location *location = load_alloc(load, sizeof *location);
+    return location != NULL && build_location(load, scope, location) ? location : NULL;
 }
 
-/* A nested location of the same path always wins over the one around it. */
-static bool location_is_replaced(const struct scope *outer)
+static bool build_parts(struct load *load, const struct scope *scope)
 {
-    struct scope *const *nested = outer->locations.items;
-    for (size_t i = 0; i < outer->locations.count; i++) {
-        bool both = (nested[i]->match == LOCATION_EXACT) == (outer->match == LOCATION_EXACT);
-        if (both && str_equal(nested[i]->path, outer->path))
-            return true;
-    }
-    return false;
-}
-
-static bool build_collect(struct load *load, const struct scope *level, struct list *locations)
-{
-    struct scope *const *nested = level->locations.items;
-    for (size_t i = 0; i < level->locations.count; i++) {
-        if (!build_collect(load, nested[i], locations))
+    const struct part *parts = scope->parts.items;
+    struct conf_rule *rules = scope->rules.items;
+    for (size_t i = 0; i < scope->parts.count; i++) {
+        const struct conf_location *location = build_new_location(load, parts[i].scope);
+        if (location == NULL)
             return false;
-        if (location_is_shadowed(nested[i]) || location_is_replaced(nested[i]))
-            continue;
-        struct conf_location *location = load_add(load, locations, sizeof *location);
-        if (location == NULL || !build_location(load, nested[i], location))
-            return false;
+        rules[parts[i].rule].location = location;
     }
     return true;
 }
 
-static int build_compare_locations(const void *a, const void *b)
+/* ---- the locations of a level ---------------------------------------------------------------- */
+
+static int build_compare_paths(const void *a, const void *b)
 {
-    const struct conf_location *left = a, *right = b;
-    bool left_exact = left->match == LOCATION_EXACT, right_exact = right->match == LOCATION_EXACT;
-    if (left_exact != right_exact)
-        return left_exact ? -1 : 1;
-    if (!left_exact && left->path.len != right->path.len)
-        return left->path.len > right->path.len ? -1 : 1;
-    return strcmp(left->path.at, right->path.at);
+    const struct conf_location *const *left = a, *const *right = b;
+    return strcmp((*left)->path.at, (*right)->path.at);
+}
+
+/* Sorted by path, the prefixes of a path stand in front of it. */
+static void build_shorter(struct conf_location *const *prefixes, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const struct conf_location *shorter = prefixes[i - 1];
+        while (shorter != NULL && !str_begins(prefixes[i]->path, shorter->path.at))
+            shorter = shorter->shorter;
+        prefixes[i]->shorter = shorter;
+    }
+}
+
+static bool build_level_locations(struct load *load, const struct scope *level,
+                                  struct conf_locations *out, struct list *named)
+{
+    struct scope *const *scopes = level->locations.items;
+    struct list exact = {0}, prefixes = {0}, regexes = {0};
+    for (size_t i = 0; i < level->locations.count; i++) {
+        struct list *list = scopes[i]->match == LOCATION_EXACT   ? &exact
+                            : scopes[i]->match == LOCATION_REGEX ? &regexes
+                            : scopes[i]->match == LOCATION_NAMED ? named
+                                                                 : &prefixes;
+        struct conf_location **slot = load_add(load, list, sizeof *slot);
+        struct conf_location *location = slot == NULL ? NULL : build_new_location(load, scopes[i]);
+        if (location == NULL)
+            return false;
+        *slot = location;
+        if (!build_level_locations(load, scopes[i], &location->inner, named))
+            return false;
+    }
+    struct list *const sorted[] = {&exact, &prefixes};
+    for (size_t i = 0; i < 2; i++)
+        if (sorted[i]->count > 0)
+            qsort(sorted[i]->items, sorted[i]->count, sizeof(struct conf_location *),
+                  build_compare_paths);
+    build_shorter(prefixes.items, prefixes.count);
+    *out = (struct conf_locations){exact.items,    exact.count,   prefixes.items,
+                                   prefixes.count, regexes.items, regexes.count};
+    return true;
+}
+
+/* All of them, so that what is made for each can be found by number. */
+static void build_number_locations(struct load *load)
+{
+    struct conf_location **all = load->locations.items;
+    for (size_t i = 0; i < load->locations.count; i++)
+        all[i]->number = i;
+    load->conf->locations = load->locations.items;
+    load->conf->location_count = load->locations.count;
 }
 
 /* ---- servers and addresses ------------------------------------------------------------------- */
@@ -190,21 +229,12 @@ static int build_compare_locations(const void *a, const void *b)
 static bool build_server_locations(struct load *load, const struct scope *scope,
                                    struct conf_server *server)
 {
-    struct conf_location *fallback = load_alloc(load, sizeof *fallback);
-    struct list locations = {0};
-    if (fallback == NULL || !build_location(load, scope, fallback))
+    struct list named = {0};
+    server->fallback = build_new_location(load, scope);
+    if (server->fallback == NULL || !build_level_locations(load, scope, &server->locations, &named))
         return false;
-    server->fallback = fallback;
-    /* A server's own return answers before any location is looked for. */
-    if (scope->returns)
-        return true;
-    if (!build_collect(load, scope, &locations))
-        return false;
-    if (locations.count > 0)
-        qsort(locations.items, locations.count, sizeof(struct conf_location),
-              build_compare_locations);
-    server->locations = locations.items;
-    server->location_count = locations.count;
+    server->named = named.items;
+    server->named_count = named.count;
     return true;
 }
 
@@ -215,7 +245,8 @@ static bool build_server(struct load *load, struct scope *scope, struct conf_ser
     *server = (struct conf_server){
         .names = scope->names.count == 0 ? &no_name : scope->names.items,
         .name_count = scope->names.count == 0 ? 1 : scope->names.count,
-        .client_header_timeout_ns = scope_number(scope, D_client_header_timeout),
+        .name_regexes = scope->name_regexes.items,
+        .name_regex_count = scope->name_regexes.count,
         .client_header_buffer_size = scope_number(scope, D_client_header_buffer_size),
         .large_buffer_count = large->number,
         .large_buffer_size = large->second,
@@ -255,6 +286,9 @@ static bool build_listen(struct load *load, const struct listener *listener,
     for (size_t i = 0; i < count; i++)
         servers[i] = &all[scopes[i]->number];
     *listen = listener->listen;
+    listen->has_regex_names = false;
+    for (size_t i = 0; i < count; i++)
+        listen->has_regex_names |= servers[i]->name_regex_count > 0;
     listen->servers = servers;
     listen->server_count = count;
     listen->default_server =
@@ -344,8 +378,9 @@ bool build_conf(struct load *load)
 {
     build_main(load);
     if (!build_affinity(load) || !build_log_files(load) || !build_servers(load) ||
-        !build_listens(load) || !load_build_zones(load))
+        !build_listens(load) || !load_build_zones(load) || !named_build(load))
         return false;
+    build_number_locations(load);
     load->conf->log_file_count = load->log_files.count;
     return true;
 }

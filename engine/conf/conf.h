@@ -19,6 +19,8 @@
 /* Text with variables, compiled: literals and variables in turn. */
 enum conf_variable {
     VAR_LITERAL,
+    VAR_CAPTURE, /* $1 to $9: group `index` of the last match */
+    VAR_NAMED,   /* a variable that the configuration defines: conf.variables[index] */
 #define VARIABLE(symbol, name, meaning) VAR_##symbol,
 #define PREFIX_VARIABLE(symbol, name, meaning) VAR_##symbol,
 #include "engine/conf/variables.def"
@@ -28,6 +30,7 @@ enum conf_variable {
 };
 struct conf_segment {
     enum conf_variable variable;
+    uint32_t index; /* VAR_CAPTURE, VAR_NAMED */
     /* The literal, or a prefix variable's argument in lower case, with - for _ where it names a
      * header (http_, sent_http_). */
     struct conf_str text;
@@ -35,6 +38,24 @@ struct conf_segment {
 struct conf_text {
     const struct conf_segment *segments;
     size_t count;
+};
+
+/* A compiled regular expression. Its named groups are variables. */
+struct conf_capture {
+    uint32_t variable; /* in conf.variables */
+    uint32_t group;
+};
+struct conf_regex {
+    struct pcre2_real_code_8 *code;
+    struct conf_str pattern;
+    const struct conf_capture *captures;
+    size_t capture_count;
+    const struct conf_regex *next; /* all of a configuration: freed with it */
+};
+
+/* A variable that `set` or a named group gives a value. */
+struct conf_named {
+    struct conf_str name;
 };
 
 enum conf_escape { ESCAPE_DEFAULT, ESCAPE_JSON, ESCAPE_NONE };
@@ -69,7 +90,6 @@ struct conf_type {
 /* The answer of a location, chosen when the configuration is read. */
 enum conf_handler {
     HANDLE_STATIC, /* files below root or alias */
-    HANDLE_RETURN,
     HANDLE_STATUS_JSON,
     HANDLE_STATUS_PROMETHEUS,
     HANDLE_STUB_STATUS,
@@ -82,20 +102,86 @@ enum conf_handler {
     HANDLE_TUNNEL, /* 101 Upgrade: mw-tunnel, then echoes every byte until EOF */
 };
 
+/* What happens to a request, in this order. */
+enum phase {
+#define PHASE(symbol, meaning) PHASE_##symbol,
+#include "engine/http/phases.def"
+#undef PHASE
+    PHASE_COUNT
+};
+
+/* What `rewrite`, `set`, `if`, `break` and `return` do, in the order they are written. */
+struct conf_rule {
+    enum conf_rule_kind {
+        RULE_SET,
+        RULE_SET_ARGS, /* set $args */
+        RULE_REWRITE,
+        RULE_RETURN,
+        RULE_BREAK,
+        RULE_IF,
+    } kind;
+    uint32_t variable;              /* RULE_SET: in conf.variables */
+    int status;                     /* RULE_RETURN (444: no answer); RULE_REWRITE: a redirect's */
+    struct conf_text text;          /* value; replacement; body or target; right side of = */
+    const struct conf_regex *regex; /* RULE_REWRITE; RULE_IF with TEST_MATCH */
+    enum conf_then {
+        THEN_NEXT,  /* go on with the next rule */
+        THEN_LAST,  /* find the location anew */
+        THEN_BREAK, /* stay in this location */
+    } then;
+    bool keeps_args; /* RULE_REWRITE: the query string follows the new one */
+    enum conf_test {
+        TEST_TRUE, /* not empty and not 0 */
+        TEST_EQUAL,
+        TEST_MATCH,
+        TEST_FILE,
+        TEST_FOLDER,
+        TEST_EXISTS,
+        TEST_EXECUTABLE,
+    } test;                        /* RULE_IF */
+    bool negative;                 /* RULE_IF: != !~ !~* !-f ... */
+    struct conf_text left;         /* RULE_IF */
+    const struct conf_rule *rules; /* RULE_IF: what is done inside */
+    size_t rule_count;
+    const struct conf_location *location; /* RULE_IF: what holds from then on; NULL in a server */
+};
+
+struct conf_location;
+
+/* The locations of one level, as they are looked for. */
+struct conf_locations {
+    const struct conf_location *const *exact; /* sorted by path */
+    size_t exact_count;
+    const struct conf_location *const *prefixes; /* sorted by path */
+    size_t prefix_count;
+    const struct conf_location *const *regexes; /* in the order they are written */
+    size_t regex_count;
+};
+
 struct conf_location {
-    enum {
+    enum conf_match {
         LOCATION_PREFIX,       /* "/x" */
         LOCATION_EXACT,        /* "= /x" */
         LOCATION_PREFIX_FINAL, /* "^~ /x" */
+        LOCATION_REGEX,        /* "~ x", "~* x" */
+        LOCATION_NAMED,        /* "@x" */
+        LOCATION_PART,         /* of another: its `if` or `limit_except`; or the server's level */
     } match;
-    struct conf_str path;
+    struct conf_str path;                /* with its modifier for LOCATION_REGEX: as written */
+    const struct conf_regex *regex;      /* LOCATION_REGEX */
+    const struct conf_location *shorter; /* the next shorter prefix of the level that fits */
+    struct conf_locations inner;         /* nested locations */
+    size_t number;                       /* in conf.locations */
+    uint32_t phases;                     /* bits of enum phase: those with work to do */
+    const struct conf_rule *rules;
+    size_t rule_count;
     enum conf_handler handler;
     struct conf_str label; /* HANDLE_ECHO and others: the configuration's own name for itself */
-    struct conf_str root, alias; /* alias empty: root + uri */
+    struct conf_text root; /* or, where `aliased`, what stands for the location's path */
+    size_t alias_skip;     /* aliased: so many bytes of the path are replaced */
+    bool aliased;
     const struct conf_str *index;
     size_t index_count;
-    int return_status;            /* HANDLE_RETURN; 444 closes without an answer */
-    struct conf_text return_text; /* body, or the target of a redirect (301 302 303 307 308) */
     const struct conf_header *headers;
     size_t header_count;
     const struct conf_type *types; /* sorted by extension */
@@ -105,6 +191,7 @@ struct conf_location {
     size_t access_log_count;
     uint64_t keepalive_header_ns; /* "Keep-Alive: timeout=" in answers; 0: no such header */
     uint64_t keepalive_timeout_ns, keepalive_time_ns, client_body_timeout_ns, send_timeout_ns;
+    uint64_t client_header_timeout_ns; /* the server's */
     uint64_t lingering_time_ns, lingering_timeout_ns;
     uint32_t keepalive_requests;
     enum { LINGERING_OFF, LINGERING_ON, LINGERING_ALWAYS } lingering_close;
@@ -112,18 +199,20 @@ struct conf_location {
     size_t client_body_buffer_size;
     bool sendfile, tcp_nodelay, tcp_nopush, reset_timedout_connection, server_tokens, etag,
         internal;
-    bool log_not_found;
+    bool log_not_found, rewrite_log, uninitialized_variable_warn;
     int error_level;                        /* enum log_level of error_log */
     const struct conf_log_file *error_file; /* of this level's error_log; NULL: conf.error_log */
 };
 
 struct conf_server {
-    const struct conf_str *names; /* exact (lower case), "*.x", ".x", "x.*", "" */
+    const struct conf_str *names; /* exact (lower case), "*.x", ".x", "x.*", "~regex", "" */
     size_t name_count;
-    const struct conf_location *locations; /* exact first, then prefixes, longest first */
-    size_t location_count;
+    const struct conf_regex *const *name_regexes; /* of the "~" names, in their order */
+    size_t name_regex_count;
+    struct conf_locations locations;
+    const struct conf_location *const *named; /* LOCATION_NAMED */
+    size_t named_count;
     const struct conf_location *fallback; /* the server's own level: no location matched */
-    uint64_t client_header_timeout_ns;
     size_t client_header_buffer_size, large_buffer_size, large_buffer_count;
     bool merge_slashes, ignore_invalid_headers, underscores_in_headers;
     size_t index; /* in conf.servers */
@@ -143,6 +232,7 @@ struct conf_listen {
     const struct conf_server *default_server;
     const struct conf_server *const *servers; /* all servers on this address */
     size_t server_count;
+    bool has_regex_names; /* of a server of this address */
 };
 
 enum { CONF_ZONE_NAME_MAX = 63, CONF_ZONE_BYTES_MIN = 32768 };
@@ -191,6 +281,11 @@ struct conf {
     size_t listen_count;
     const struct conf_server *servers;
     size_t server_count;
+    const struct conf_location *const *locations; /* of all servers, each level and part */
+    size_t location_count;
+    const struct conf_named *variables;
+    size_t variable_count;
+    const struct conf_regex *regexes; /* the newest; a chain */
     const struct conf_log_file *log_files;
     size_t log_file_count;
     const struct conf_zone *zones;

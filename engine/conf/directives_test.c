@@ -53,10 +53,18 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_types_hash_bucket_size] = {LOCATION, "types_hash_bucket_size 1;", NULL},
     [D_merge_slashes] = {SERVER, "merge_slashes off;", " merge_slashes=0 "},
     [D_internal] = {LOCATION, "internal;", " internal=1 "},
-    [D_root] = {LOCATION, "root /www/;", " root=/www "},
-    [D_alias] = {LOCATION, "alias files/;", " alias=/srv/files/ "},
+    [D_root] = {LOCATION, "root /www/;", " root=/www:0:0 "},
+    [D_alias] = {LOCATION, "alias files/;", " root=/srv/files/:1:1 "},
     [D_index] = {LOCATION, "index a b; index c;", " index=a,b,c, "},
-    [D_return] = {LOCATION, "return 444;", " return=1:444 "},
+    [D_rewrite] = {LOCATION, "rewrite a b permanent;", " rule=2:301:0:1 "},
+    [D_set] = {SERVER, "set $x y;", " variable=x "},
+    [D_if] = {LOCATION, "if ($arg_x != y) { return 403; }",
+              " rule=5:0:0:0 test=1:1 rule=3:403:0:0 "},
+    [D_break] = {SERVER, "break;", " rule=4:0:0:0 "},
+    [D_return] = {LOCATION, "return 444;", " rule=3:444:0:0 "},
+    [D_rewrite_log] = {LOCATION, "rewrite_log on;", " rewrite_log=1 "},
+    [D_uninitialized_variable_warn] = {LOCATION, "uninitialized_variable_warn off;", " warn=0 "},
+    [D_pcre_jit] = {MAIN, "pcre_jit off;", NULL},
     [D_add_header] = {LOCATION, "add_header X-A b always;", " headers=X-A1, "},
     [D_types] = {LOCATION, "types { text/x x Y; }", " types=x:text/x,y:text/x, "},
     [D_default_type] = {LOCATION, "default_type a/b;", " default_type=a/b "},
@@ -64,9 +72,9 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_server_tokens] = {LOCATION, "server_tokens off;", " tokens=0 "},
     [D_sendfile] = {LOCATION, "sendfile on;", " sendfile=1 "},
     [D_log_not_found] = {LOCATION, "log_not_found off;", " not_found=0 "},
-    [D_status] = {LOCATION, "status prometheus;", " handler=3 "},
-    [D_stub_status] = {LOCATION, "stub_status;", " handler=4 "},
-    [D_test_handler] = {LOCATION, "test_handler echo v7;", " handler=5 label=v7 "},
+    [D_status] = {LOCATION, "status prometheus;", " handler=2 "},
+    [D_stub_status] = {LOCATION, "stub_status;", " handler=3 "},
+    [D_test_handler] = {LOCATION, "test_handler echo v7;", " handler=4 label=v7 "},
     [D_keepalive_timeout] = {LOCATION, "keepalive_timeout 5s 4s;", " keepalive=5000:4000 "},
     [D_keepalive_requests] = {LOCATION, "keepalive_requests 3;", " keepalive_requests=3 "},
     [D_keepalive_time] = {LOCATION, "keepalive_time 3s;", " keepalive_time=3000 "},
@@ -166,7 +174,7 @@ static void dump_server(const struct conf_server *server)
     put_strings("names", server->names, server->name_count);
     put("merge_slashes=%d ignore_invalid=%d underscores=%d header_timeout=%u buffers=%zu:%zu:%zu ",
         server->merge_slashes, server->ignore_invalid_headers, server->underscores_in_headers,
-        ms(server->client_header_timeout_ns), server->client_header_buffer_size,
+        ms(server->fallback->client_header_timeout_ns), server->client_header_buffer_size,
         server->large_buffer_count, server->large_buffer_size);
 }
 
@@ -211,12 +219,25 @@ static void dump_lists(const struct conf_location *location)
     put(" ");
 }
 
+static void dump_rules(const struct conf_rule *rules, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        put("rule=%d:%d:%d:%d ", (int)rules[i].kind, rules[i].status, (int)rules[i].then,
+            rules[i].keeps_args);
+        if (rules[i].kind == RULE_IF)
+            put("test=%d:%d ", (int)rules[i].test, rules[i].negative);
+        dump_rules(rules[i].rules, rules[i].rule_count);
+    }
+}
+
 static void dump_location(const struct conf_location *location)
 {
-    put("path=%d%s root=%s alias=%s handler=%d label=%s return=%d:%d default_type=%s ",
-        (int)location->match, location->path.at, location->root.at, location->alias.at,
-        (int)location->handler, location->label.at, location->handler == HANDLE_RETURN,
-        location->return_status, location->default_type.at);
+    put("path=%d%s root=%s:%d:%zu handler=%d label=%s default_type=%s rewrite_log=%d warn=%d ",
+        (int)location->match, location->path.at, location->root.segments[0].text.at,
+        location->aliased, location->aliased ? location->alias_skip : 0, (int)location->handler,
+        location->label.at, location->default_type.at, location->rewrite_log,
+        location->uninitialized_variable_warn);
+    dump_rules(location->rules, location->rule_count);
     put("keepalive=%u:%u keepalive_requests=%u keepalive_time=%u body_timeout=%u send_timeout=%u "
         "linger=%d:%u:%u body_buffer=%zu max_body=%u ",
         ms(location->keepalive_timeout_ns), ms(location->keepalive_header_ns),
@@ -238,14 +259,14 @@ static const char *dump(const struct conf *conf)
 {
     dumped_len = 0;
     dump_main(conf);
+    for (size_t i = 0; i < conf->variable_count; i++)
+        put("variable=%s ", conf->variables[i].name.at);
     for (size_t i = 0; i < conf->server_count; i++) {
-        const struct conf_server *server = &conf->servers[i];
-        dump_server(server);
-        dump_tls(server->tls);
-        for (size_t j = 0; j < server->location_count; j++)
-            dump_location(&server->locations[j]);
-        dump_location(server->fallback);
+        dump_server(&conf->servers[i]);
+        dump_tls(conf->servers[i].tls);
     }
+    for (size_t i = 0; i < conf->location_count; i++)
+        dump_location(conf->locations[i]);
     return dumped;
 }
 

@@ -155,25 +155,25 @@ static void servers_and_locations(void **state)
 {
     (void)state;
     static const struct mistake mistakes[] = {
-        {"server_name ~^x$;",
-         "regular expressions in \"server_name\" are not supported by this build: \"~^x$\"",
+        {"server_name ~^x(;",
+         "regular expression \"^x(\" failed at character 4: missing closing parenthesis",
          "mw.conf:3:13"},
+        {"server_name ~;", "empty regex in server name \"~\"", "mw.conf:3:13"},
         {"server_name a *;", "server name \"*\" is invalid", "mw.conf:3:15"},
         {"server_name a*.b;", "server name \"a*.b\" is invalid", "mw.conf:3:13"},
         {"server_name *.*;", "server name \"*.*\" is invalid", "mw.conf:3:13"},
         {"server_name .;", "server name \".\" is invalid", "mw.conf:3:13"},
-        {"location ~ x {}",
-         "regular expression locations are not supported by this build: \"~\", use a prefix, "
-         "\"=\" or \"^~\"",
+        {"location ~ a[ {}",
+         "regular expression \"a[\" failed at character 3: missing terminating ] for character "
+         "class",
          "mw.conf:3:10"},
-        {"location ~*x {}",
-         "regular expression locations are not supported by this build: \"~*x\", use a prefix, "
-         "\"=\" or \"^~\"",
+        {"location ! /x {}",
+         "invalid location modifier \"!\", it must be \"=\", \"^~\", \"~\" or \"~*\"",
          "mw.conf:3:10"},
-        {"location @x {}",
-         "named locations are not supported by this build: \"@x\", use a prefix, \"=\" or \"^~\"",
-         "mw.conf:3:10"},
-        {"location ! /x {}", "invalid location modifier \"!\"", "mw.conf:3:10"},
+        {"location /a { location @b {} }", "named location \"@b\" can be on the server level only",
+         "mw.conf:3:24"},
+        {"location @a { location /b {} }",
+         "location \"/b\" cannot be inside the named location \"@a\"", "mw.conf:3:24"},
         {"location /a {} location ^~ /a {}", "duplicate location \"/a\", first in line 3",
          "mw.conf:3:28"},
         {"location /a { location /b {} }", "location \"/b\" is outside location \"/a\"",
@@ -183,8 +183,6 @@ static void servers_and_locations(void **state)
         {"location /a { root /x; alias /y; }",
          "\"alias\" directive is duplicate, \"root\" directive was specified earlier",
          "mw.conf:3:24"},
-        {"root /srv/$host;",
-         "variables in \"root\" are not supported by this build: \"/srv/$host\"", "mw.conf:3:6"},
         {"index '';", "index \"\" in \"index\" directive is invalid", "mw.conf:3:7"},
         {"types { text/css {} }", "unexpected \"{\" in \"types\"", "mw.conf:3:9"},
         {"types { text/css; }", "type \"text/css\" has no extensions in \"types\"", "mw.conf:3:9"},
@@ -220,6 +218,44 @@ static void servers_and_locations(void **state)
          "mw.conf:3:21"},
     };
     CHECK_IN_SERVER(mistakes);
+}
+
+static void rules(void **state)
+{
+    (void)state;
+    static const char condition[] = ", expected are ($x), ($x = text), ($x ~ regex), (-f file) and "
+                                    "the like";
+    static const struct mistake mistakes[] = {
+        {"rewrite ( /x;",
+         "regular expression \"(\" failed at character 2: missing closing parenthesis",
+         "mw.conf:3:9"},
+        {"rewrite a b c;",
+         "invalid parameter \"c\", it must be \"last\", \"break\", \"redirect\" or \"permanent\"",
+         "mw.conf:3:13"},
+        {"set x y;", "invalid variable name \"x\", a $ and a name are expected", "mw.conf:3:5"},
+        {"set $uri y;",
+         "variable \"uri\" has a meaning of its own and cannot be set: take another name",
+         "mw.conf:3:5"},
+        {"if ($uri = a) { listen 81; }", "\"listen\" directive is not allowed here",
+         "mw.conf:3:17"},
+        {"if ($uri = a) { root /x; }", "\"root\" directive is not allowed here", "mw.conf:3:17"},
+        {"if ($uri ? a) { }", "unexpected \"?\" in condition, it must be =, !=, ~, ~*, !~ or !~*",
+         "mw.conf:3:10"},
+        {"if ($uri ~ a[) { }",
+         "regular expression \"a[\" failed at character 3: missing terminating ] for character "
+         "class",
+         "mw.conf:3:12"},
+    };
+    static const char *const conditions[] = {"$uri", "(uri)", "($uri = a b)", "(-q /x)", "()"};
+    char line[256], message[256];
+    CHECK_IN_SERVER(mistakes);
+    for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
+        snprintf(line, sizeof line, "if %s { }", conditions[i]);
+        assert_null(fixture_try(fixture_server(line), NULL));
+        snprintf(message, sizeof message, "invalid condition \"");
+        assert_int_equal(strncmp(fixture->error.message, message, strlen(message)), 0);
+        assert_non_null(strstr(fixture->error.message, condition));
+    }
 }
 
 static void answers_and_variables(void **state)
@@ -272,7 +308,7 @@ static void logs(void **state)
          "mw.conf:1:21"},
         {"http { log_format a escape=json; }",
          "invalid number of arguments in \"log_format\" directive", "mw.conf:1:8"},
-        {"http { log_format a b $c; }", "unknown \"c\" variable", "mw.conf:1:23"},
+        {"events {} http { log_format a b $c; }", "unknown \"c\" variable", "mw.conf:1:33"},
     };
     CHECK_ALL(in_http);
 }
@@ -340,10 +376,15 @@ static void depth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(structure), FIXTURE_TEST(main_values),
-        FIXTURE_TEST(addresses), FIXTURE_TEST(servers_and_locations),
-        FIXTURE_TEST(logs),      FIXTURE_TEST(answers_and_variables),
-        FIXTURE_TEST(files),     FIXTURE_TEST(the_command_line),
+        FIXTURE_TEST(structure),
+        FIXTURE_TEST(main_values),
+        FIXTURE_TEST(addresses),
+        FIXTURE_TEST(servers_and_locations),
+        FIXTURE_TEST(logs),
+        FIXTURE_TEST(answers_and_variables),
+        FIXTURE_TEST(rules),
+        FIXTURE_TEST(files),
+        FIXTURE_TEST(the_command_line),
         FIXTURE_TEST(depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

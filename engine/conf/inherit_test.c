@@ -8,12 +8,20 @@
 
 static const struct conf_location *find(const struct conf *conf, const char *path)
 {
-    for (size_t i = 0; i < conf->servers[0].location_count; i++) {
-        if (strcmp(conf->servers[0].locations[i].path.at, path) == 0)
-            return &conf->servers[0].locations[i];
+    for (size_t i = 0; i < conf->location_count; i++) {
+        if (strcmp(conf->locations[i]->path.at, path) == 0)
+            return conf->locations[i];
     }
     fail_msg("no location %s", path);
     return NULL;
+}
+
+/* What stands in a root or alias without variables. */
+static void assert_folder(const struct conf_location *location, const char *folder, bool aliased)
+{
+    assert_int_equal(location->root.count, 1);
+    assert_text(location->root.segments[0].text, folder);
+    assert_int_equal(location->aliased, aliased);
 }
 
 static void defaults_are_nginx_defaults(void **state)
@@ -36,8 +44,8 @@ static void defaults_are_nginx_defaults(void **state)
     const struct conf_server *server = &conf->servers[0];
     assert_int_equal(server->name_count, 1);
     assert_text(server->names[0], "");
-    assert_int_equal(server->location_count, 0);
-    assert_true(server->client_header_timeout_ns == 60 * S);
+    assert_int_equal(server->locations.prefix_count, 0);
+    assert_true(server->fallback->client_header_timeout_ns == 60 * S);
     assert_int_equal(server->client_header_buffer_size, 1024);
     assert_int_equal(server->large_buffer_count, 4);
     assert_int_equal(server->large_buffer_size, 8192);
@@ -53,8 +61,7 @@ static void location_defaults_are_nginx_defaults(void **state)
     const struct conf *conf = fixture_load(fixture_server(""));
     const struct conf_location *location = conf->servers[0].fallback;
     assert_int_equal(location->handler, HANDLE_STATIC);
-    assert_text(location->root, "/srv/html");
-    assert_text(location->alias, "");
+    assert_folder(location, "/srv/html", false);
     assert_text(location->index[0], "index.html");
     assert_text(location->default_type, "text/plain");
     assert_int_equal(location->type_count, 3);
@@ -90,11 +97,11 @@ static void a_value_comes_from_the_nearest_level(void **state)
         "location /d { error_log d.log crit; } } }");
     const struct conf_location *c = find(conf, "/a/b/c"), *d = find(conf, "/d");
     assert_true(c->send_timeout_ns == 3 * S && c->etag && c->sendfile);
-    assert_text(c->root, "/b");
+    assert_folder(c, "/b", false);
     assert_int_equal(c->error_level, LEVEL_INFO);
     assert_null(c->error_file);
     assert_true(d->send_timeout_ns == 2 * S && !d->etag && d->sendfile);
-    assert_text(d->root, "/s");
+    assert_folder(d, "/s", false);
     assert_int_equal(d->error_level, LEVEL_CRIT);
     assert_text(d->error_file->path, "/srv/d.log");
     assert_ptr_equal(d->error_file, &conf->log_files[d->error_file->index]);
@@ -138,25 +145,57 @@ static void what_a_location_does_is_its_own(void **state)
         "location /r { return 200 x; location /r/in {} }\n"
         "location /i { internal; test_handler delay v1; location /i/in {} }\n"
         "location /u { return https://$host; } location /two { return 201; return 202; }"));
-    assert_int_equal(find(conf, "/r")->handler, HANDLE_RETURN);
-    assert_int_equal(find(conf, "/r/in")->handler, HANDLE_STATIC);
+    assert_int_equal(find(conf, "/r")->rules[0].kind, RULE_RETURN);
+    assert_int_equal(find(conf, "/r/in")->rule_count, 0);
     assert_true(find(conf, "/i")->internal && find(conf, "/i")->handler == HANDLE_DELAY);
     assert_text(find(conf, "/i")->label, "v1");
     assert_false(find(conf, "/i/in")->internal);
     assert_int_equal(find(conf, "/i/in")->handler, HANDLE_STATIC);
-    assert_int_equal(find(conf, "/u")->return_status, 302);
-    assert_int_equal(find(conf, "/u")->return_text.count, 2);
-    assert_int_equal(find(conf, "/two")->return_status, 201);
+    assert_int_equal(find(conf, "/u")->rules[0].status, 302);
+    assert_int_equal(find(conf, "/u")->rules[0].text.count, 2);
+    assert_int_equal(find(conf, "/two")->rules[0].status, 201);
 }
 
-static void a_server_that_returns_has_no_locations(void **state)
+static void rules_keep_their_order(void **state)
 {
     (void)state;
-    const struct conf *conf =
-        fixture_load(fixture_server("location / { return 200; } return 301 /x;"));
-    assert_int_equal(conf->servers[0].location_count, 0);
-    assert_int_equal(conf->servers[0].fallback->handler, HANDLE_RETURN);
-    assert_int_equal(conf->servers[0].fallback->return_status, 301);
+    const struct conf *conf = fixture_load(fixture_server(
+        "location / { return 200; } set $a b; if ($a = b) { break; return 301 /x; }\n"
+        "rewrite ^/a(.*)$ /b$1? last;"));
+    const struct conf_location *server = conf->servers[0].fallback;
+    assert_int_equal(server->rule_count, 3);
+    assert_int_equal(server->rules[0].kind, RULE_SET);
+    assert_int_equal(server->rules[1].kind, RULE_IF);
+    assert_int_equal(server->rules[1].test, TEST_EQUAL);
+    assert_int_equal(server->rules[1].rule_count, 2);
+    assert_null(server->rules[1].location);
+    assert_int_equal(server->rules[1].rules[1].status, 301);
+    assert_int_equal(server->rules[2].then, THEN_LAST);
+    assert_false(server->rules[2].keeps_args);
+    assert_true(server->phases & 1u << PHASE_server_rewrite);
+    assert_false(server->phases & 1u << PHASE_rewrite);
+    assert_true(find(conf, "/")->phases & 1u << PHASE_rewrite);
+}
+
+static void an_if_is_a_part_of_its_location(void **state)
+{
+    (void)state;
+    const struct conf *conf = fixture_load(
+        fixture_server("location /a/ { alias /d/; test_handler delay v1; add_header X-A a;\n"
+                       "if ($arg_x) { add_header X-B b; } if (!-f /y) { root /r; } }"));
+    const struct conf_location *outer = find(conf, "/a/");
+    const struct conf_location *first = outer->rules[0].location,
+                               *second = outer->rules[1].location;
+    assert_int_equal(first->match, LOCATION_PART);
+    assert_int_equal(first->handler, HANDLE_DELAY);
+    assert_text(first->label, "v1");
+    assert_folder(first, "/d/", true);
+    assert_int_equal(first->alias_skip, 3);
+    assert_text(first->headers[0].name, "X-B");
+    assert_text(second->headers[0].name, "X-A");
+    assert_folder(second, "/r", false);
+    assert_true(outer->rules[1].negative && outer->rules[1].test == TEST_FILE);
+    assert_ptr_equal(conf->locations[second->number], second);
 }
 
 static void an_alias_grows_with_the_path(void **state)
@@ -165,13 +204,19 @@ static void an_alias_grows_with_the_path(void **state)
     const struct conf *conf = fixture_load(fixture_server(
         "root /r; location /a/ { alias /data/; location /a/b/ {} location = /a/c {}\n"
         "location /a/d/ { root /d; } location /a/e/ { alias x/; } }"));
-    assert_text(find(conf, "/a/")->alias, "/data/");
-    assert_text(find(conf, "/a/b/")->alias, "/data/b/");
-    assert_text(find(conf, "/a/c")->alias, "/data/c");
-    assert_text(find(conf, "/a/d/")->alias, "");
-    assert_text(find(conf, "/a/d/")->root, "/d");
-    assert_text(find(conf, "/a/e/")->alias, "/srv/x/");
-    assert_text(conf->servers[0].fallback->root, "/r");
+    static const struct {
+        const char *path, *folder;
+        size_t skip;
+    } aliases[] = {{"/a/", "/data/", 3},
+                   {"/a/b/", "/data/", 3},
+                   {"/a/c", "/data/", 3},
+                   {"/a/e/", "/srv/x/", 5}};
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++) {
+        assert_folder(find(conf, aliases[i].path), aliases[i].folder, true);
+        assert_int_equal(find(conf, aliases[i].path)->alias_skip, aliases[i].skip);
+    }
+    assert_folder(find(conf, "/a/d/"), "/d", false);
+    assert_folder(conf->servers[0].fallback, "/r", false);
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -181,7 +226,7 @@ static void text_is_compiled(void **state)
     (void)state;
     const struct conf *conf = fixture_load(
         fixture_server("return 200 \"a$URI${status}b$arg_A_b$http_X_Y$sent_http_q\\n\";"));
-    const struct conf_text *text = &conf->servers[0].fallback->return_text;
+    const struct conf_text *text = &conf->servers[0].fallback->rules[0].text;
     static const struct {
         enum conf_variable variable;
         const char *text;
@@ -213,7 +258,7 @@ static void every_variable_compiles(void **state)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         snprintf(line, sizeof line, "return 200 %s;", all[i].text);
         const struct conf *conf = fixture_load(fixture_server(line));
-        const struct conf_text *text = &conf->servers[0].fallback->return_text;
+        const struct conf_text *text = &conf->servers[0].fallback->rules[0].text;
         assert_int_equal(text->count, 1);
         assert_int_equal(text->segments[0].variable, all[i].variable);
     }
@@ -313,7 +358,8 @@ int main(void)
         FIXTURE_TEST(a_value_comes_from_the_nearest_level),
         FIXTURE_TEST(lists_are_inherited_whole_or_not_at_all),
         FIXTURE_TEST(what_a_location_does_is_its_own),
-        FIXTURE_TEST(a_server_that_returns_has_no_locations),
+        FIXTURE_TEST(rules_keep_their_order),
+        FIXTURE_TEST(an_if_is_a_part_of_its_location),
         FIXTURE_TEST(an_alias_grows_with_the_path),
         FIXTURE_TEST(text_is_compiled),
         FIXTURE_TEST(every_variable_compiles),

@@ -109,8 +109,10 @@ struct conf *conf_load(const char *path, const char *prefix, const char *globals
 
 void conf_free(struct conf *conf)
 {
-    if (conf != NULL)
-        arena_free(conf->arena); /* *conf lies in it */
+    if (conf == NULL)
+        return;
+    regex_free_all(conf->regexes);
+    arena_free(conf->arena); /* *conf lies in it */
 }
 
 void conf_error_print(const struct conf_error *error, char *out, size_t size)

@@ -50,6 +50,9 @@ enum {
     SERVER = 8,
     LOCATION = 16,
     REPEATED = 32,
+    SERVER_IF = 64,    /* `if` of a server */
+    LOCATION_IF = 128, /* `if` of a location */
+    ANY_IF = SERVER_IF | LOCATION_IF,
 };
 
 /* An array that grows; its items lie in the configuration's own arena. */
@@ -66,6 +69,12 @@ struct value {
     struct place place;
 };
 
+/* A block inside a location that has values of its own. */
+struct part {
+    struct scope *scope;
+    size_t rule; /* its place in the outer scope's rules */
+};
+
 /* One level: the defaults, main, events, http, a server or a location. A directive that is not set
  * here is looked up in the parent, which is all there is to inheritance. */
 struct scope {
@@ -75,6 +84,7 @@ struct scope {
     struct value values[DIRECTIVE_COUNT];
     struct list index, headers, access_logs, types; /* the first level with `set` counts, whole */
     struct list names;                              /* server: struct conf_str */
+    struct list name_regexes;                       /* server: const struct conf_regex * */
     struct list locations;                          /* struct scope *, in the order read */
     struct list certificates, keys, ticket_keys;    /* http, server: struct conf_tls_text */
     bool tls_shared;                                /* ssl_session_cache */
@@ -83,14 +93,15 @@ struct scope {
     bool has_listen;
     size_t number; /* server: in conf.servers */
     /* location */
-    int match;
+    enum conf_match match;
     struct conf_str path;
     enum conf_handler handler;
     const struct directive *handler_directive; /* NULL: none was named */
     struct conf_str label;
-    bool returns;
-    int return_status;
-    struct conf_text return_text;
+    struct conf_text folder; /* of root or alias */
+    struct list rules;       /* struct conf_rule */
+    const struct conf_regex *regex;
+    struct list parts; /* struct part: its if and limit_except blocks */
 };
 
 /* An access_log that becomes a file only where a location uses it. */
@@ -122,7 +133,8 @@ struct load {
     struct scope *http;
     bool has_events;
     size_t log_file_max; /* directives that name a log */
-    struct list sources, env, affinity, log_files, formats, listeners, servers, zones;
+    struct list sources, env, affinity, log_files, formats, listeners, servers, zones, variables,
+        locations;
 };
 
 typedef bool directive_setter(struct load *load, struct scope *scope,
@@ -210,9 +222,23 @@ static inline uint64_t scope_number(const struct scope *scope, enum directive_id
 }
 struct scope *scope_new(struct load *load, struct scope *parent, unsigned context,
                         const struct place *place);
+bool scope_add_part(struct load *load, struct scope *scope, struct scope *part, size_t rule);
 void scope_set(struct scope *scope, enum directive_id id, uint64_t number, struct conf_str text);
 
+/* regex.c; NULL after recording the error. */
+const struct conf_regex *regex_compile(struct load *load, const struct word *word,
+                                       const char *pattern, bool ignore_case);
+void regex_free_all(const struct conf_regex *regexes);
+
+/* named.c: variables that the configuration defines. They may be used before they are defined. */
+bool named_use(struct load *load, const struct word *word, struct conf_str name, uint32_t *index);
+bool named_define(struct load *load, const struct word *word, struct conf_str name,
+                  uint32_t *index);
+/* Everything was read: each one used must be defined. */
+bool named_build(struct load *load);
+
 /* text.c */
+bool text_is_built_in(struct conf_str name);
 bool text_compile(struct load *load, const struct word *word, struct conf_text *out);
 
 /* listen.c */

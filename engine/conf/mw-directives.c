@@ -11,7 +11,13 @@ static const struct {
     unsigned bit;
     const char *name;
 } contexts[] = {
-    {MAIN, "main"}, {EVENTS, "events"}, {HTTP, "http"}, {SERVER, "server"}, {LOCATION, "location"},
+    {MAIN, "main"},
+    {EVENTS, "events"},
+    {HTTP, "http"},
+    {SERVER, "server"},
+    {LOCATION, "location"},
+    {SERVER_IF, "if in server"},
+    {LOCATION_IF, "if in location"},
 };
 #define CONTEXTS (sizeof contexts / sizeof contexts[0])
 
@@ -114,7 +120,8 @@ static const char intro[] =
     "- **Inheritance**: what is not set at a level is taken from the level around it. `index`,\n"
     "  `add_header`, `access_log` and `types` are taken as a whole, and only where a level has "
     "none\n"
-    "  of its own. `return`, `internal` and handlers hold for their own level only.\n"
+    "  of its own. `rewrite`, `set`, `if`, `break`, `return`, `internal` and handlers hold for\n"
+    "  their own level only.\n"
     "- **Text** with `$name` or `${name}` holds variables in `return`, `add_header` and "
     "`log_format`.\n";
 
@@ -134,10 +141,14 @@ static const char differences[] =
     "| `tunnel` | 101 `Upgrade: mw-tunnel`, then every byte comes back |\n"
     "\n## Where this differs from nginx\n"
     "\n"
-    "- Regular expressions (`location ~`, `server_name ~`), named locations, variables in `root`,\n"
-    "  `alias`, `index` and `access_log`, `listen` with `ssl`, `http2` or `proxy_protocol`, and "
+    "- Variables in `index` and `access_log`, `listen` with `ssl`, `http2` or `proxy_protocol`, "
+    "and "
     "logs\n"
     "  to syslog are errors that say so.\n"
+    "- A path that `rewrite` makes begins with a slash, added where it has none, and never leads "
+    "out "
+    "of\n"
+    "  the root by `/../`: such a request is answered 500.\n"
     "- `listen` takes addresses and `localhost`; other names are not looked up, so that a reload\n"
     "  never waits for a name server. It takes ranges of ports. A wildcard address and one it "
     "covers\n"
@@ -162,7 +173,7 @@ static void print_cell(const char *text, bool code)
 
 static void print_directive(const struct directive *directive)
 {
-    char where[64] = "", arguments[512];
+    char where[128] = "", arguments[512];
     size_t used = 0;
     arguments_describe(directive, arguments, sizeof arguments);
     for (size_t i = 0; i < CONTEXTS; i++) {

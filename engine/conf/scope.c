@@ -20,6 +20,15 @@ struct scope *scope_new(struct load *load, struct scope *parent, unsigned contex
     return scope;
 }
 
+bool scope_add_part(struct load *load, struct scope *scope, struct scope *part, size_t rule)
+{
+    struct part *slot = load_add(load, &scope->parts, sizeof *slot);
+    if (slot == NULL)
+        return false;
+    *slot = (struct part){part, rule};
+    return true;
+}
+
 void scope_set(struct scope *scope, enum directive_id id, uint64_t number, struct conf_str text)
 {
     struct value *value = &scope->values[id];

@@ -14,12 +14,14 @@ directive_setter set_backoff, set_handover, set_use;
 /* listen.c */
 directive_setter set_listen;
 /* answers.c */
-directive_setter set_internal, set_root, set_alias, set_index, set_return, set_add_header;
+directive_setter set_internal, set_root, set_alias, set_index, set_add_header;
 directive_setter set_text, set_status, set_stub_status, set_test_handler, set_keepalive_timeout;
 directive_setter set_large_buffers;
 /* tls.c */
 directive_setter set_tls_certificate, set_tls_key, set_tls_file, set_tls_text, set_tls_protocols;
 directive_setter set_tls_cache, set_tls_ticket_key;
+/* rewrite.c */
+directive_setter set_set, set_if, set_rewrite, set_break, set_return;
 /* logs.c */
 directive_setter set_error_log, set_log_format, set_access_log;
 

@@ -15,14 +15,15 @@ static const struct {
 #undef VARIABLE
 #undef PREFIX_VARIABLE
 };
+#define TEXT_VARIABLES (sizeof text_variables / sizeof text_variables[0])
 
 static bool text_add(struct load *load, struct list *segments, enum conf_variable variable,
-                     struct conf_str text)
+                     uint32_t index, struct conf_str text)
 {
     struct conf_segment *segment = load_add(load, segments, sizeof *segment);
     if (segment == NULL)
         return false;
-    *segment = (struct conf_segment){variable, text};
+    *segment = (struct conf_segment){variable, index, text};
     return true;
 }
 
@@ -42,31 +43,56 @@ static bool text_argument(struct load *load, enum conf_variable variable, struct
     return true;
 }
 
+/* The built-in variable of that name; TEXT_VARIABLES: none. A whole name beats a prefix. */
+static size_t text_find(struct conf_str name)
+{
+    size_t found = TEXT_VARIABLES;
+    for (size_t i = 0; i < TEXT_VARIABLES; i++) {
+        if (!text_variables[i].prefix && str_is(name, text_variables[i].name))
+            return i;
+        if (text_variables[i].prefix && name.len > strlen(text_variables[i].name) &&
+            str_begins(name, text_variables[i].name) &&
+            (found == TEXT_VARIABLES ||
+             strlen(text_variables[i].name) > strlen(text_variables[found].name)))
+            found = i;
+    }
+    return found;
+}
+
+bool text_is_built_in(struct conf_str name)
+{
+    return text_find(name) < TEXT_VARIABLES;
+}
+
 static bool text_add_variable(struct load *load, const struct word *word, struct list *segments,
                               struct conf_str written)
 {
     struct conf_str name;
     if (!load_copy_lower(load, written, &name))
         return false;
-    for (size_t i = 0; i < sizeof text_variables / sizeof text_variables[0]; i++) {
-        size_t len = strlen(text_variables[i].name);
-        enum conf_variable variable = text_variables[i].variable;
-        if (!text_variables[i].prefix && str_is(name, text_variables[i].name))
-            return text_add(load, segments, variable, (struct conf_str){"", 0});
-        if (text_variables[i].prefix && name.len > len &&
-            str_begins(name, text_variables[i].name)) {
-            struct conf_str argument;
-            return text_argument(load, variable, name, len, &argument) &&
-                   text_add(load, segments, variable, argument);
-        }
+    size_t found = text_find(name);
+    if (found < TEXT_VARIABLES && !text_variables[found].prefix)
+        return text_add(load, segments, text_variables[found].variable, 0,
+                        (struct conf_str){"", 0});
+    if (found < TEXT_VARIABLES) {
+        struct conf_str argument;
+        size_t len = strlen(text_variables[found].name);
+        return text_argument(load, text_variables[found].variable, name, len, &argument) &&
+               text_add(load, segments, text_variables[found].variable, 0, argument);
     }
-    return load_fail(load, &word->place, "unknown \"%s\" variable", name.at);
+    uint32_t index;
+    return named_use(load, word, name, &index) &&
+           text_add(load, segments, VAR_NAMED, index, (struct conf_str){"", 0});
 }
 
 /* *at stands behind a `$`; moves behind the name. */
 static bool text_variable(struct load *load, const struct word *word, struct list *segments,
                           const char **at, const char *end)
 {
+    if (*at < end && **at >= '1' && **at <= '9') {
+        uint32_t group = (uint32_t)(*(*at)++ - '0');
+        return text_add(load, segments, VAR_CAPTURE, group, (struct conf_str){"", 0});
+    }
     bool braces = *at < end && **at == '{';
     const char *from = *at + braces, *to = from;
     while (to < end && text_is_name(*to))
@@ -90,7 +116,7 @@ bool text_compile(struct load *load, const struct word *word, struct conf_text *
         const char *stop = dollar != NULL ? dollar : end;
         struct conf_str literal;
         if (stop > at && (!load_copy(load, at, (size_t)(stop - at), &literal) ||
-                          !text_add(load, &segments, VAR_LITERAL, literal)))
+                          !text_add(load, &segments, VAR_LITERAL, 0, literal)))
             return false;
         at = stop;
         if (dollar != NULL) {

@@ -27,8 +27,7 @@ void access_log_write(struct exchange *x)
             if (segment->variable == VAR_LITERAL)
                 builder_add(&line, segment->text);
             else
-                access_log_escape(&line, variable_value(x, segment->variable, segment->text),
-                                  rule->format->escape);
+                access_log_escape(&line, variable_segment(x, segment), rule->format->escape);
         }
         builder_add_char(&line, '\n');
         struct conf_str text = builder_end(&line);
@@ -97,16 +96,12 @@ void access_log_escape(struct builder *line, struct conf_str value, enum conf_es
 static size_t access_log_buffer_size(const struct conf *conf, size_t index)
 {
     size_t size = 0;
-    for (size_t i = 0; i < conf->server_count; i++) {
-        const struct conf_server *server = &conf->servers[i];
-        for (size_t j = 0; j <= server->location_count; j++) {
-            const struct conf_location *location =
-                j < server->location_count ? &server->locations[j] : server->fallback;
-            for (size_t k = 0; k < location->access_log_count; k++) {
-                const struct conf_access_log *rule = &location->access_logs[k];
-                if (rule->file->index == index && rule->buffer_size > size)
-                    size = rule->buffer_size;
-            }
+    for (size_t i = 0; i < conf->location_count; i++) {
+        const struct conf_location *location = conf->locations[i];
+        for (size_t j = 0; j < location->access_log_count; j++) {
+            const struct conf_access_log *rule = &location->access_logs[j];
+            if (rule->file->index == index && rule->buffer_size > size)
+                size = rule->buffer_size;
         }
     }
     return size;

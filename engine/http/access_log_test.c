@@ -198,7 +198,7 @@ static void variables_have_values(void **state)
         assert_int_equal(value.len, strlen(cases[i].value));
         assert_memory_equal(value.at, cases[i].value, value.len);
     }
-    for (int variable = VAR_LITERAL + 1; variable < VAR_COUNT; variable++)
+    for (int variable = VAR_NAMED + 1; variable < VAR_COUNT; variable++)
         variable_value(&fx->x, variable, STR("x"));
 }
 

@@ -44,12 +44,19 @@ static struct conf_str answer_server_words(const struct exchange *x)
     return tokens ? STR(SERVER_NAME "/" SERVER_VERSION) : STR(SERVER_NAME);
 }
 
-void answer_page(struct exchange *x, int status)
+void answer_reset(struct exchange *x)
 {
     answer_drop_body(x);
+    x->answer.status = 0;
     x->answer.header_count = 0;
-    x->answer.silent = false;
-    x->answer.upgraded = false;
+    x->answer.length_known = x->answer.chunked = false;
+    x->answer.silent = x->answer.upgraded = false;
+    x->answer.content_type = STR("");
+}
+
+void answer_page(struct exchange *x, int status)
+{
+    answer_reset(x);
     x->handler = NULL;
     struct builder page;
     builder_start(&page, &x->pool, 256);

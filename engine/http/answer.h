@@ -14,6 +14,8 @@ void answer_redirect(struct exchange *x, int status, struct conf_str target);
 void answer_header(struct exchange *x, struct conf_str name, struct conf_str value);
 /* The type for the path's extension, else default_type. */
 struct conf_str answer_type_of_path(const struct exchange *x);
+/* Forgets what was prepared. */
+void answer_reset(struct exchange *x);
 /* Closes a file that will not be sent. */
 void answer_drop_body(struct exchange *x);
 

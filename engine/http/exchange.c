@@ -8,13 +8,13 @@
 #include "engine/http/access_log.h"
 #include "engine/http/answer.h"
 #include "engine/http/handler.h"
+#include "engine/http/phases.h"
 #include "engine/http/route.h"
 #include "engine/http/uri.h"
 #include "engine/os/log.h"
 
 const struct handler *const handler_table[] = {
     [HANDLE_STATIC] = &handler_static,
-    [HANDLE_RETURN] = &handler_return,
     [HANDLE_STATUS_JSON] = &handler_status_json,
     [HANDLE_STATUS_PROMETHEUS] = &handler_status_prometheus,
     [HANDLE_STUB_STATUS] = &handler_stub_status,
@@ -25,8 +25,6 @@ const struct handler *const handler_table[] = {
     [HANDLE_STREAM] = &handler_stream,
     [HANDLE_TUNNEL] = &handler_tunnel,
 };
-
-static void exchange_dispatch(struct exchange *x);
 
 void http_site_tick(struct http_site *site, uint64_t now_ns, uint64_t wall_ns)
 {
@@ -60,6 +58,13 @@ static bool exchange_copy_host(struct exchange *x)
     struct conf_str sent = exchange_span(x, x->head.host);
     while (sent.len > 0 && sent.at[sent.len - 1] == '.')
         sent.len--;
+    size_t upper = 0;
+    while (upper < sent.len && sent.at[upper] == str_lower(sent.at[upper]))
+        upper++;
+    if (upper == sent.len) {
+        x->host = sent;
+        return true;
+    }
     char *lower = pool_take(&x->pool, sent.len + 1);
     if (lower == NULL)
         return false;
@@ -95,8 +100,7 @@ static int exchange_normalise(struct exchange *x)
 static void exchange_find_nonce(struct exchange *x)
 {
     struct conf_str sent = exchange_known_header(x, HTTP1_NAME_X_MW_NONCE);
-    bool found = sent.at != NULL && str_to_u64(sent, &x->nonce);
-    if (!found && x->location->handler != HANDLE_BYTES) /* there n is the number of bytes */
+    if (sent.at == NULL || !str_to_u64(sent, &x->nonce))
         x->nonce = exchange_argument(x, "n", 0);
 }
 
@@ -108,54 +112,15 @@ void exchange_execute(struct exchange *x, const char *buf)
         exchange_refuse(x, buf, 500);
         return;
     }
-    x->server = route_server(x->client->listen, x->host);
+    x->server = route_request(x);
     x->location = x->server->fallback;
     int refusal = exchange_normalise(x);
     if (refusal != 0) {
         exchange_refuse(x, buf, refusal);
         return;
     }
-    exchange_dispatch(x);
-}
-
-/* Chooses the location and lets its handler begin. */
-static void exchange_dispatch(struct exchange *x)
-{
-    x->location = route_location(x->server, x->path);
     exchange_find_nonce(x);
-    if (x->location->internal && !x->internal) {
-        answer_page(x, 404);
-        return;
-    }
-    if (x->head.flags & HTTP1_EXPECT_OTHER) {
-        answer_page(x, 417);
-        return;
-    }
-    uint64_t limit = x->location->client_max_body_size;
-    if (limit != 0 && x->head.framing == HTTP1_LENGTH && x->head.content_length > limit) {
-        log_line(LEVEL_ERR, "*%llu client intended to send too large body: %llu bytes",
-                 (unsigned long long)x->client->number, (unsigned long long)x->head.content_length);
-        answer_page(x, 413);
-        return;
-    }
-    x->handler = handler_table[x->location->handler];
-    if (x->handler->start != NULL)
-        x->handler->start(x);
-    if (!exchange_answered(x) && x->head.framing == HTTP1_NO_BODY)
-        exchange_body_end(x);
-}
-
-void exchange_redirect(struct exchange *x, struct conf_str path)
-{
-    if (++x->redirects > INTERNAL_REDIRECTS_MAX) {
-        exchange_log(x, LEVEL_ERR, "rewrite or internal redirection cycle at \"%.*s\"",
-                     (int)path.len, path.at);
-        answer_page(x, 500);
-        return;
-    }
-    x->path = path;
-    x->internal = true;
-    exchange_dispatch(x);
+    phases_run(x);
 }
 
 void exchange_refuse(struct exchange *x, const char *buf, int status)
@@ -164,7 +129,83 @@ void exchange_refuse(struct exchange *x, const char *buf, int status)
     if (x->location == NULL)
         exchange_use_defaults(x);
     answer_page(x, status);
+    phases_continue(x);
 }
+
+/* ---- other paths ----------------------------------------------------------------------------- */
+
+bool exchange_may_redirect(struct exchange *x)
+{
+    if (++x->redirects <= INTERNAL_REDIRECTS_MAX)
+        return true;
+    exchange_log(x, LEVEL_ERR, "rewrite or internal redirection cycle while processing \"%.*s\"",
+                 (int)x->path.len, x->path.at);
+    answer_page(x, 500);
+    return false;
+}
+
+bool exchange_set_path(struct exchange *x, struct conf_str path, struct conf_str args)
+{
+    /* A path without its slash would name a neighbour of the root. */
+    if (path.len == 0 || path.at[0] != '/') {
+        struct builder whole;
+        builder_start(&whole, &x->pool, path.len + 2);
+        builder_add_char(&whole, '/');
+        builder_add(&whole, path);
+        path = builder_end(&whole);
+        if (path.at == NULL)
+            return false;
+    }
+    if (!uri_stays_inside(path)) {
+        exchange_log(x, LEVEL_ERR, "the path \"%.*s\" leads out of the root", (int)path.len,
+                     path.at);
+        return false;
+    }
+    x->path = path;
+    x->args = args;
+    return true;
+}
+
+/* What an earlier handler has prepared is forgotten. */
+static void exchange_restart(struct exchange *x, enum phase phase)
+{
+    answer_reset(x);
+    x->handler = NULL;
+    x->wake_ns = 0;
+    x->internal = true;
+    x->restarted = true;
+    x->phase = (uint8_t)phase;
+}
+
+void exchange_redirect(struct exchange *x, struct conf_str path, struct conf_str args)
+{
+    if (!exchange_may_redirect(x))
+        return;
+    if (!exchange_set_path(x, path, args)) {
+        answer_page(x, 500);
+        return;
+    }
+    x->location = x->server->fallback;
+    exchange_restart(x, PHASE_server_rewrite);
+}
+
+void exchange_redirect_named(struct exchange *x, struct conf_str name)
+{
+    if (!exchange_may_redirect(x))
+        return;
+    const struct conf_location *location = route_named(x->server, name);
+    if (location == NULL) {
+        exchange_log(x, LEVEL_ERR, "could not find named location \"%.*s\"", (int)name.len,
+                     name.at);
+        answer_page(x, 500);
+        return;
+    }
+    x->location = location;
+    x->fits_location = true;
+    exchange_restart(x, PHASE_rewrite);
+}
+
+/* ---- the request's body, time passing -------------------------------------------------------- */
 
 bool exchange_wants_body(const struct exchange *x)
 {
@@ -181,19 +222,27 @@ void exchange_body(struct exchange *x, struct conf_str piece)
         answer_page(x, 413); /* a chunked body, whose length nobody told us */
     else if (x->handler->body != NULL)
         x->handler->body(x, piece);
+    phases_continue(x);
 }
 
 void exchange_body_end(struct exchange *x)
 {
+    x->body_over = true;
     if (exchange_wants_body(x) && x->handler->body_end != NULL)
         x->handler->body_end(x);
+    phases_continue(x);
 }
 
 void exchange_wake(struct exchange *x)
 {
     x->wake_ns = 0;
-    if (!exchange_answered(x) && x->handler != NULL && x->handler->wake != NULL)
+    if (exchange_answered(x))
+        return;
+    if (x->handler == NULL)
+        phases_run(x);
+    else if (x->handler->wake != NULL)
         x->handler->wake(x);
+    phases_continue(x);
 }
 
 enum pull exchange_pull(struct exchange *x, char *room, size_t size, struct conf_str *piece)
@@ -264,12 +313,6 @@ bool exchange_must_close(const struct exchange *x)
     const struct answer *answer = &x->answer;
     bool endless = answer->body == BODY_PULL && !answer->length_known && !answer->upgraded;
     return endless && x->head.minor == 0;
-}
-
-size_t exchange_location_index(const struct exchange *x)
-{
-    return x->location == x->server->fallback ? x->server->location_count
-                                              : (size_t)(x->location - x->server->locations);
 }
 
 void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)

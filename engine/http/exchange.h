@@ -32,6 +32,7 @@ struct access_logs;
 
 /* What all requests of a worker share. */
 struct http_site {
+    const struct conf *conf;
     const struct scoreboard *board;
     const struct zones *zones; /* parallel to conf->zones */
     struct access_logs *logs;
@@ -113,8 +114,15 @@ struct exchange {
     uint64_t nonce;                   /* 0 none */
     uint64_t body_bytes;              /* of the request, so far */
     uint64_t started_ns;
-    unsigned redirects;
-    bool internal;
+    struct conf_str *values;     /* of conf.variables; NULL: none has one yet */
+    struct regex_groups *groups; /* of the last match; NULL: there was none */
+    uint8_t phase;               /* enum phase it is in */
+    uint8_t redirects;
+    bool restarted;     /* phase was set anew: go on there */
+    bool internal;      /* not what the client asked for, but where that has led */
+    bool uri_changed;   /* by the rules of this level: look for another location */
+    bool fits_location; /* the path begins as the location's does: alias may be used */
+    bool body_over;     /* the request's body has come, whole */
 
     /* the answer */
     struct answer answer;
@@ -159,8 +167,6 @@ static inline bool exchange_answered(const struct exchange *x)
 
 /* Can only the connection's end show where the answer ends? */
 bool exchange_must_close(const struct exchange *x);
-/* Place of the location chosen in its server's list; one past the end: the server's own level. */
-size_t exchange_location_index(const struct exchange *x);
 /* Formats the answer's head; `close` says whether the connection ends after it. NULL: no memory. */
 struct conf_str exchange_head(struct exchange *x, bool close);
 /* Makes the next piece of the body in `room` (at least 64 bytes), framed as the head said. */
@@ -185,7 +191,14 @@ uint64_t exchange_argument(const struct exchange *x, const char *name, uint64_t 
 /* A line in the error log that says whom it is about, if the location's error_log wants it. */
 void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Decides location and handler anew for another path of the same server. */
-void exchange_redirect(struct exchange *x, struct conf_str path);
+/* Sends the request to another path of the same server, as if the client had asked for it; what was
+ * answered so far is forgotten. The caller must return at once: what comes next follows then. */
+void exchange_redirect(struct exchange *x, struct conf_str path, struct conf_str args);
+/* ... or to a location "@name". */
+void exchange_redirect_named(struct exchange *x, struct conf_str name);
+/* Counts a change of path; false: there were too many, and 500 is answered. */
+bool exchange_may_redirect(struct exchange *x);
+/* A path that the configuration or an upstream made; false: it leads out of the root (logged). */
+bool exchange_set_path(struct exchange *x, struct conf_str path, struct conf_str args);
 
 #endif

@@ -38,6 +38,8 @@ enum { BYTES_STEP_MS = 10 };
 static void bytes_start(struct exchange *x)
 {
     struct answer *answer = &x->answer;
+    if (exchange_known_header(x, HTTP1_NAME_X_MW_NONCE).at == NULL)
+        x->nonce = 0; /* here n is the number of bytes */
     answer->status = 200;
     answer->content_type = STR("application/octet-stream");
     answer->body = BODY_PULL;

@@ -1,33 +1,9 @@
-/* Answers made from the configuration and the scoreboard: return, and the status pages. */
+/* Answers made from the scoreboard: the status pages. */
 #include <stdio.h>
 
 #include "engine/http/answer.h"
 #include "engine/http/handler.h"
-#include "engine/http/test_body.h"
-#include "engine/http/variables.h"
 #include "engine/os/log.h"
-
-static void return_start(struct exchange *x)
-{
-    const struct conf_location *location = x->location;
-    int status = location->return_status;
-    if (status == 444) {
-        answer_page(x, status);
-        x->answer.silent = true;
-        return;
-    }
-    struct conf_str text = variable_expand(x, &location->return_text);
-    if (text.at == NULL)
-        answer_page(x, 500);
-    else if (status == 301 || status == 302 || status == 303 || status == 307 || status == 308)
-        answer_redirect(x, status, text);
-    else if (location->return_text.count == 0 && status >= 300)
-        answer_page(x, status);
-    else
-        answer_text(x, status, answer_type_of_path(x), test_body_sabotage(x, text));
-}
-
-const struct handler handler_return = {.start = return_start};
 
 /* A page that snprintf-like `print` makes of the scoreboard; tried again with the size it wants. */
 static void status_page(struct exchange *x, struct conf_str type,

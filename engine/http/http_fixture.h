@@ -115,7 +115,8 @@ static inline void fixture_load(const char *http)
     int err;
     fx->board = scoreboard_new(&err);
     assert_non_null(fx->board);
-    fx->site = (struct http_site){.board = fx->board,
+    fx->site = (struct http_site){.conf = fx->conf,
+                                  .board = fx->board,
                                   .logs = &fx->logs,
                                   .hostname = STR("machine"),
                                   .slot = 3,
@@ -254,9 +255,9 @@ static inline int fixture_remove(const char *path)
     return nftw(path, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static inline int fixture_teardown(void **state)
+/* Ends what fixture_load began: another configuration may be loaded. */
+static inline void fixture_unload(void)
 {
-    (void)state;
     fixture_end();
     if (fx->client.fd > 0)
         close(fx->client.fd);
@@ -265,6 +266,15 @@ static inline int fixture_teardown(void **state)
     if (fx->board != NULL)
         scoreboard_free(fx->board);
     conf_free(fx->conf);
+    fx->client.fd = 0;
+    fx->board = NULL;
+    fx->conf = NULL;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    (void)state;
+    fixture_unload();
     int gone = fixture_remove(fx->folder);
     free(fx);
     return gone;

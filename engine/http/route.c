@@ -1,6 +1,8 @@
 /* Choosing a server by name and a location by path. */
 #include "engine/http/route.h"
 
+#include "engine/http/regex.h"
+
 /* How well a server name fits: the order of these is the order of preference. */
 enum route_kind { ROUTE_NO, ROUTE_TAIL_WILDCARD, ROUTE_HEAD_WILDCARD, ROUTE_EXACT };
 
@@ -30,7 +32,7 @@ static enum route_kind route_match_name(struct conf_str name, struct conf_str ho
 
 const struct conf_server *route_server(const struct conf_listen *listen, struct conf_str host)
 {
-    const struct conf_server *best = listen->default_server;
+    const struct conf_server *best = NULL;
     enum route_kind best_kind = ROUTE_NO;
     size_t best_len = 0;
     for (size_t i = 0; i < listen->server_count && best_kind != ROUTE_EXACT; i++) {
@@ -48,16 +50,120 @@ const struct conf_server *route_server(const struct conf_listen *listen, struct 
     return best;
 }
 
-const struct conf_location *route_location(const struct conf_server *server, struct conf_str path)
+static const struct conf_server *route_regex(struct exchange *x)
 {
-    /* Exact locations come first and prefixes longest first, so the first that fits is the one;
-     * LOCATION_PREFIX_FINAL differs only where regular expressions could still take over. */
-    for (size_t i = 0; i < server->location_count; i++) {
-        const struct conf_location *location = &server->locations[i];
-        bool fits = location->match == LOCATION_EXACT ? str_equal(path, location->path)
-                                                      : str_starts(path, location->path);
-        if (fits)
-            return location;
+    const struct conf_listen *listen = x->client->listen;
+    for (size_t i = 0; i < listen->server_count; i++) {
+        const struct conf_server *server = listen->servers[i];
+        for (size_t j = 0; j < server->name_regex_count; j++)
+            if (regex_match(x, server->name_regexes[j], x->host) == REGEX_YES)
+                return server;
     }
-    return server->fallback;
+    return NULL;
+}
+
+const struct conf_server *route_request(struct exchange *x)
+{
+    const struct conf_listen *listen = x->client->listen;
+    const struct conf_server *server = NULL;
+    if (listen->server_count > 1)
+        server = route_server(listen, x->host);
+    if (server == NULL && listen->has_regex_names && x->host.len > 0)
+        server = route_regex(x);
+    return server != NULL ? server : listen->default_server;
+}
+
+/* ---- locations ------------------------------------------------------------------------------- */
+
+static int route_compare(struct conf_str a, struct conf_str b)
+{
+    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* The last of the sorted locations that is not greater than the path. */
+static const struct conf_location *route_not_greater(const struct conf_location *const *sorted,
+                                                     size_t count, struct conf_str path)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (route_compare(sorted[middle]->path, path) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? sorted[low - 1] : NULL;
+}
+
+/* The longest prefix stands right before the path, or is a prefix of what stands there. */
+static const struct conf_location *route_prefix(const struct conf_locations *level,
+                                                struct conf_str path)
+{
+    const struct conf_location *found =
+        route_not_greater(level->prefixes, level->prefix_count, path);
+    while (found != NULL && !str_starts(path, found->path))
+        found = found->shorter;
+    return found;
+}
+
+enum route_end { ROUTE_NOTHING, ROUTE_PREFIX, ROUTE_FINAL, ROUTE_FAILED };
+
+static enum route_end route_level(struct exchange *x, const struct conf_locations *level);
+
+static enum route_end route_level_regex(struct exchange *x, const struct conf_locations *level)
+{
+    for (size_t i = 0; i < level->regex_count; i++) {
+        const struct conf_location *location = level->regexes[i];
+        switch (regex_match(x, location->regex, x->path)) {
+        case REGEX_NO:
+            continue;
+        case REGEX_FAILED:
+            return ROUTE_FAILED;
+        case REGEX_YES:
+            x->location = location;
+            return route_level(x, &location->inner) == ROUTE_FAILED ? ROUTE_FAILED : ROUTE_FINAL;
+        }
+    }
+    return ROUTE_NOTHING;
+}
+
+/* nginx's algorithm: an exact location ends the search. Otherwise the longest prefix is remembered
+ * and its own locations are looked at; then the regular expressions of the level decide, unless
+ * the prefix forbids it. */
+static enum route_end route_level(struct exchange *x, const struct conf_locations *level)
+{
+    const struct conf_location *exact =
+        route_not_greater(level->exact, level->exact_count, x->path);
+    if (exact != NULL && str_equal(exact->path, x->path)) {
+        x->location = exact;
+        return ROUTE_FINAL;
+    }
+    const struct conf_location *prefix = route_prefix(level, x->path);
+    enum route_end end = ROUTE_NOTHING;
+    if (prefix != NULL) {
+        x->location = prefix;
+        end = route_level(x, &prefix->inner);
+        if (end == ROUTE_FINAL || end == ROUTE_FAILED)
+            return end;
+        end = ROUTE_PREFIX;
+    }
+    if (level->regex_count == 0 || (prefix != NULL && prefix->match == LOCATION_PREFIX_FINAL))
+        return end;
+    enum route_end regex = route_level_regex(x, level);
+    return regex == ROUTE_NOTHING ? end : regex;
+}
+
+const struct conf_location *route_location(struct exchange *x)
+{
+    x->location = x->server->fallback;
+    return route_level(x, &x->server->locations) == ROUTE_FAILED ? NULL : x->location;
+}
+
+const struct conf_location *route_named(const struct conf_server *server, struct conf_str name)
+{
+    for (size_t i = 0; i < server->named_count; i++)
+        if (str_equal(server->named[i]->path, name))
+            return server->named[i];
+    return NULL;
 }

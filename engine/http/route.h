@@ -2,12 +2,17 @@
 #ifndef ENGINE_HTTP_ROUTE_H
 #define ENGINE_HTTP_ROUTE_H
 
-#include "engine/http/str.h"
+#include "engine/http/exchange.h"
 
 /* The server of `listen` whose name fits `host` (lower case, without port and final dot): an exact
- * name, else the longest "*.x" or ".x", else the longest "x.*", else the default server. */
+ * name, else the longest "*.x" or ".x", else the longest "x.*". NULL: none does. */
 const struct conf_server *route_server(const struct conf_listen *listen, struct conf_str host);
-/* The location of `server` for a normalised path; the server's own level if none fits. */
-const struct conf_location *route_location(const struct conf_server *server, struct conf_str path);
+/* As above, else the first whose regular expression matches x->host, else the default server. */
+const struct conf_server *route_request(struct exchange *x);
+/* The location of x->server for x->path: nginx's order of exact, prefix and regular expression,
+ * level by level. The server's own level if none fits; NULL: a regular expression failed. */
+const struct conf_location *route_location(struct exchange *x);
+/* The location "@name" of the server; NULL: it has none. */
+const struct conf_location *route_named(const struct conf_server *server, struct conf_str name);
 
 #endif

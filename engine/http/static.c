@@ -8,6 +8,7 @@
 #include "engine/http/handler.h"
 #include "engine/http/range.h"
 #include "engine/http/static.h"
+#include "engine/http/variables.h"
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
@@ -18,19 +19,34 @@ enum { STATIC_SMALL_BYTES = 8192 };
 static void static_index(struct exchange *x);
 static void static_file(struct exchange *x, int fd, const struct stat *file);
 
+struct conf_str static_root(struct exchange *x)
+{
+    struct conf_str root = variable_expand(x, &x->location->root);
+    if (root.at == NULL || (root.len > 0 && root.at[0] == '/'))
+        return root;
+    struct builder whole; /* it began with a variable */
+    builder_start(&whole, &x->pool, x->site->conf->prefix.len + root.len + 1);
+    builder_add(&whole, x->site->conf->prefix);
+    builder_add(&whole, root);
+    return builder_end(&whole);
+}
+
 struct conf_str static_filename(struct exchange *x, struct conf_str path)
 {
     const struct conf_location *location = x->location;
+    struct conf_str root = static_root(x);
+    size_t skip = location->aliased ? location->alias_skip : 0;
+    bool whole = skip == SIZE_MAX; /* the alias of a regular expression names the file itself */
+    if (root.at == NULL)
+        return root;
+    if (whole)
+        skip = x->path.len;
+    if (skip > path.len)
+        skip = path.len;
     struct builder name;
-    builder_start(&name, &x->pool, location->root.len + location->alias.len + path.len + 1);
-    if (location->alias.len > 0) {
-        size_t skip = location->path.len < path.len ? location->path.len : path.len;
-        builder_add(&name, location->alias);
-        builder_add(&name, str_make(path.at + skip, path.len - skip));
-    } else {
-        builder_add(&name, location->root);
-        builder_add(&name, path);
-    }
+    builder_start(&name, &x->pool, root.len + path.len + 1);
+    builder_add(&name, root);
+    builder_add(&name, str_make(path.at + skip, path.len - skip));
     return builder_end(&name);
 }
 
@@ -77,6 +93,13 @@ static void static_start(struct exchange *x)
 {
     if (x->head.method_id != HTTP1_GET && x->head.method_id != HTTP1_HEAD) {
         answer_page(x, 405);
+        return;
+    }
+    if (x->location->aliased && !x->fits_location) {
+        exchange_log(x, LEVEL_ERR,
+                     "\"alias\" cannot be used in location \"%s\" where URI was rewritten",
+                     x->location->path.at);
+        answer_page(x, 500);
         return;
     }
     if (x->path.at[x->path.len - 1] == '/') {
@@ -126,7 +149,7 @@ static void static_index(struct exchange *x)
         }
         int err = sys_stat(name.at, &file);
         if (err == 0) {
-            exchange_redirect(x, to);
+            exchange_redirect(x, to, x->args);
             return;
         }
         if (err != -ENOENT) {

@@ -79,6 +79,31 @@ static enum uri_verdict uri_resolve(char *path, size_t *len, bool merge_slashes)
     return URI_OK;
 }
 
+bool uri_stays_inside(struct conf_str path)
+{
+    if (path.len >= 3 && memcmp(path.at + path.len - 3, "/..", 3) == 0)
+        return false;
+    return memmem(path.at, path.len, "/../", 4) == NULL;
+}
+
+size_t uri_decode_redirect(struct conf_str raw, char *out)
+{
+    size_t len = 0, i = 0;
+    while (i < raw.len && raw.at[i] != '?') {
+        int high = raw.at[i] == '%' && i + 2 < raw.len ? uri_hex(raw.at[i + 1]) : -1;
+        int low = high >= 0 ? uri_hex(raw.at[i + 2]) : -1;
+        int c = low >= 0 ? high << 4 | low : 0;
+        if (c > '%' && c < 0x7f) {
+            out[len++] = (char)c;
+            i += 3;
+        } else {
+            out[len++] = raw.at[i++];
+        }
+    }
+    memcpy(out + len, raw.at + i, raw.len - i);
+    return len + raw.len - i;
+}
+
 bool uri_argument(struct conf_str args, struct conf_str name, struct conf_str *value)
 {
     while (args.len > 0) {

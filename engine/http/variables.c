@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "engine/http/regex.h"
 #include "engine/http/variables_impl.h"
 #include "engine/os/clock.h"
 
@@ -22,6 +23,40 @@ struct conf_str variable_value(struct exchange *x, enum conf_variable variable,
     return variable == VAR_LITERAL ? argument : variable_table[variable](x, argument);
 }
 
+bool variable_set(struct exchange *x, uint32_t index, struct conf_str value)
+{
+    size_t bytes = x->site->conf->variable_count * sizeof *x->values;
+    if (x->values == NULL) {
+        x->values = pool_take(&x->pool, bytes);
+        if (x->values == NULL)
+            return false;
+        memset(x->values, 0, bytes);
+    }
+    x->values[index] = value;
+    return true;
+}
+
+static struct conf_str variable_named(struct exchange *x, uint32_t index)
+{
+    if (x->values != NULL && x->values[index].at != NULL)
+        return x->values[index];
+    if (x->location->uninitialized_variable_warn)
+        exchange_log(x, LEVEL_WARN, "using uninitialized \"%s\" variable",
+                     x->site->conf->variables[index].name.at);
+    return STR("");
+}
+
+struct conf_str variable_segment(struct exchange *x, const struct conf_segment *segment)
+{
+    if (segment->variable == VAR_LITERAL)
+        return segment->text;
+    if (segment->variable == VAR_CAPTURE)
+        return regex_group(x, segment->index);
+    if (segment->variable == VAR_NAMED)
+        return variable_named(x, segment->index);
+    return variable_table[segment->variable](x, segment->text);
+}
+
 struct conf_str variable_expand(struct exchange *x, const struct conf_text *text)
 {
     if (text->count == 0)
@@ -31,8 +66,7 @@ struct conf_str variable_expand(struct exchange *x, const struct conf_text *text
     struct builder out;
     builder_start(&out, &x->pool, 128);
     for (size_t i = 0; i < text->count; i++) {
-        const struct conf_segment *segment = &text->segments[i];
-        struct conf_str value = variable_value(x, segment->variable, segment->text);
+        struct conf_str value = variable_segment(x, &text->segments[i]);
         if (value.len > 0)
             builder_add(&out, value);
     }

@@ -9,7 +9,7 @@ GETTER(config_generation)
 
 GETTER(document_root)
 {
-    return x->location->alias.len > 0 ? x->location->alias : x->location->root;
+    return static_root(x);
 }
 
 GETTER(hostname)

@@ -257,6 +257,7 @@ static int worker_open(struct worker *w)
     if (gethostname(w->hostname, sizeof w->hostname - 1) != 0)
         w->hostname[0] = '\0';
     w->site = (struct http_site){
+        .conf = args->conf,
         .board = args->board,
         .zones = args->zones,
         .logs = &w->logs,

@@ -328,7 +328,7 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
     WORKER_COUNT(w, active, 1);
     worker_record(w, HIST_ENGINE_ACCEPT,
                   &(struct hist_record){.conn = c->hist_id, .a = listener->port});
-    conn_use(&c->conn, &w->limits[server->index][server->location_count]);
+    conn_use(&c->conn, &w->limits[server->fallback->number]);
     connection_happen(c, CONN_EV_ACCEPTED, w->adm.state == ADM_DRAINING ? CONN_DRAINING : 0);
 }
 
@@ -418,7 +418,6 @@ void connections_relieve(struct worker *w, uint32_t count)
 #define DRAIN_IDLE_NS (2 * NS_PER_S)
 
 static struct conn_limits connection_limits(const struct worker *w,
-                                            const struct conf_server *server,
                                             const struct conf_location *location)
 {
     _Static_assert((int)CONN_LINGERING_OFF == LINGERING_OFF &&
@@ -429,7 +428,7 @@ static struct conn_limits connection_limits(const struct worker *w,
     if (w->args->drain_ns != 0 && w->args->drain_ns / 2 < drain_idle_ns)
         drain_idle_ns = w->args->drain_ns / 2;
     return (struct conn_limits){
-        .header_timeout_ns = server->client_header_timeout_ns,
+        .header_timeout_ns = location->client_header_timeout_ns,
         .body_timeout_ns = location->client_body_timeout_ns,
         .send_timeout_ns = location->send_timeout_ns,
         .keepalive_timeout_ns = location->keepalive_timeout_ns,
@@ -447,19 +446,11 @@ static struct conn_limits connection_limits(const struct worker *w,
 static int connections_init_limits(struct worker *w)
 {
     const struct conf *conf = w->args->conf;
-    w->limits = calloc(conf->server_count + 1, sizeof *w->limits);
+    w->limits = calloc(conf->location_count + 1, sizeof *w->limits);
     if (w->limits == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < conf->server_count; i++) {
-        const struct conf_server *server = &conf->servers[i];
-        struct conn_limits *limits = calloc(server->location_count + 1, sizeof *limits);
-        if (limits == NULL)
-            return -ENOMEM;
-        for (size_t j = 0; j < server->location_count; j++)
-            limits[j] = connection_limits(w, server, &server->locations[j]);
-        limits[server->location_count] = connection_limits(w, server, server->fallback);
-        w->limits[server->index] = limits;
-    }
+    for (size_t i = 0; i < conf->location_count; i++)
+        w->limits[i] = connection_limits(w, conf->locations[i]);
     return 0;
 }
 
@@ -492,8 +483,6 @@ void connections_free(struct worker *w)
         flight_give(w, w->connections[i].flight);
         buffer_give(w, w->connections[i].in);
     }
-    for (size_t i = 0; w->limits != NULL && i < w->args->conf->server_count; i++)
-        free(w->limits[i]);
     free(w->limits);
     free(w->connections);
     memory_free(w);

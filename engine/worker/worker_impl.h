@@ -108,7 +108,7 @@ struct worker {
     struct link free, idle, deferred; /* idle: the longest idle first */
     uint64_t connection_number;
 
-    struct conn_limits **limits; /* [server][location], the server's own level last */
+    struct conn_limits *limits; /* parallel to conf.locations */
     struct buffer *spare_buffers;
     struct flight *spare_flights;
     unsigned spare_buffer_count, spare_flight_count;

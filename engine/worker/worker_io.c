@@ -235,6 +235,8 @@ static void io_push_body_done(struct turn *t)
     turn_push(t, CONN_EV_BODY_DONE, io_buffered(t->c) ? CONN_BUFFERED : 0);
 }
 
+static void io_executed(struct turn *t);
+
 void io_execute(struct turn *t)
 {
     struct connection *c = t->c;
@@ -253,7 +255,16 @@ void io_execute(struct turn *t)
     io_record_request(c);
     if (fault_sabotage(FAULT_sabotage_execute_twice))
         io_record_request(c);
-    conn_use(&c->conn, &w->limits[x->server->index][exchange_location_index(x)]);
+    io_executed(t);
+}
+
+/* The request has gone as far as it could: it is answered, or waits for its body or for a time. */
+static void io_executed(struct turn *t)
+{
+    struct connection *c = t->c;
+    struct flight *flight = c->flight;
+    struct exchange *x = &flight->x;
+    conn_use(&c->conn, &c->worker->limits[x->location->number]);
     if (!exchange_answered(x)) {
         if (exchange_wants_body(x) && !http1_body_done(&flight->body))
             turn_push(t, CONN_EV_BODY_WANTED, 0);
@@ -314,8 +325,11 @@ void io_wake(struct turn *t)
         io_send(t);
         return;
     }
+    bool held = x->handler == NULL; /* not even its location may be known */
     exchange_wake(x);
-    if (exchange_answered(x))
+    if (held)
+        io_executed(t);
+    else if (exchange_answered(x))
         io_push_response(t);
 }
 

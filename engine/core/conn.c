@@ -323,6 +323,19 @@ static void reap(const struct step *s)
     look_once_more(s, CONN_WHY_SHED);
 }
 
+/* A client that was here a moment ago is likely to be sending its next request: it is told with the
+ * answer to that one. One that does not come soon is not waited for. */
+static void reap_idle(const struct step *s)
+{
+    uint64_t due_ns = s->c->idle_ns + CONN_REAP_IDLE_NS;
+    if (s->now_ns >= due_ns) {
+        reap(s);
+        return;
+    }
+    set(s, LEAVE_SOON);
+    s->c->deadline_ns = earlier(s->c->deadline_ns, due_ns);
+}
+
 static void leave_soon(const struct step *s)
 {
     set(s, LEAVE_SOON);
@@ -340,7 +353,8 @@ static void time_fresh(const struct step *s)
 
 static void time_idle(const struct step *s)
 {
-    look_once_more(s, has(s, DRAINING) ? CONN_WHY_DRAIN : CONN_WHY_IDLE);
+    enum conn_why otherwise = has(s, LEAVE_SOON) ? CONN_WHY_SHED : CONN_WHY_IDLE;
+    look_once_more(s, has(s, DRAINING) ? CONN_WHY_DRAIN : otherwise);
 }
 
 /* Some of a request came: its sender is there, and is told. */
@@ -388,6 +402,11 @@ void conn_step(struct conn *c, uint64_t now_ns, const struct conn_event *event,
         return; /* a timer that was left at an earlier deadline */
     const struct step s = {c, now_ns, event, effects};
     table[event->kind][c->state](&s);
+}
+
+bool conn_leaves(const struct conn *c)
+{
+    return (c->flags & (LEAVE_SOON | CLOSES)) != 0;
 }
 
 bool conn_closes(const struct conn *c)

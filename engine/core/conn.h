@@ -31,7 +31,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONN_NEVER_NS UINT64_MAX     /* no deadline */
+#define CONN_NEVER_NS UINT64_MAX /* no deadline */
+/* A connection that must go for want of room has been idle for as long, or it is told first. */
+#define CONN_REAP_IDLE_NS UINT64_C(1000000000)
 #define CONN_LEFT_UNKNOWN UINT64_MAX /* a chunked body that is not over */
 
 /* S(SYMBOL, "word", "meaning") */
@@ -202,12 +204,15 @@ struct conn {
     const struct conn_limits *limits;
     uint64_t deadline_ns; /* CONN_NEVER_NS: none */
     uint64_t opened_ns;
-    uint64_t linger_end_ns; /* while LINGERING or DISCARDING */
-    uint32_t requests;      /* heads completed */
-    uint16_t flags;         /* private: enum in conn.c */
-    uint8_t state;          /* enum conn_state; changed in one place */
-    uint8_t why;            /* enum conn_why it will be closed with */
-    uint8_t grace;          /* answers kept only because more requests had come already */
+    union {
+        uint64_t linger_end_ns; /* while LINGERING or DISCARDING: the end of it */
+        uint64_t idle_ns;       /* while IDLE: since when */
+    };
+    uint32_t requests; /* heads completed */
+    uint16_t flags;    /* private: enum in conn.c */
+    uint8_t state;     /* enum conn_state; changed in one place */
+    uint8_t why;       /* enum conn_why it will be closed with */
+    uint8_t grace;     /* answers kept only because more requests had come already */
 };
 
 void conn_init(struct conn *c, const struct conn_limits *limits);
@@ -224,6 +229,8 @@ static inline uint64_t conn_next_deadline_ns(const struct conn *c)
 }
 /* The answer under way said, or will say, Connection: close. Binding from RESPONSE on. */
 bool conn_closes(const struct conn *c);
+/* Will it leave by itself: with its next answer, or when it has been idle for a moment longer? */
+bool conn_leaves(const struct conn *c);
 /* Aborts if the connection is in a condition that no order of events leads to. */
 void conn_check(const struct conn *c);
 

@@ -137,6 +137,7 @@ static void go_idle(const struct step *s)
     uint64_t deadline_ns = after(s, s->c->limits->keepalive_timeout_ns);
     if (has(s, DRAINING))
         deadline_ns = earlier(deadline_ns, after(s, s->c->limits->drain_idle_ns));
+    s->c->idle_ns = s->now_ns;
     change(s, CONN_IDLE, deadline_ns);
     watch_read(s, true);
 }

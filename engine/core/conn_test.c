@@ -221,7 +221,29 @@ static void an_idle_one_gets_a_last_look(void **state)
     r.now_ns += SECONDS(75);
     EXPECT(&r, "recv", EV(TIMER));
     EXPECT(&r, "close:idle", EV(EMPTY));
+}
+
+static void one_that_must_go_is_told_if_it_was_here_a_moment_ago(void **state)
+{
+    (void)state;
+    struct rig r;
     rig_lead(&r, CONN_IDLE);
+    assert_false(conn_leaves(&r.c));
+    EXPECT(&r, "", EV(REAP));
+    assert_true(conn_leaves(&r.c));
+    r.now_ns += CONN_REAP_IDLE_NS - 1;
+    EXPECT(&r, "", EV(TIMER));
+    EXPECT(&r, "recv", EV(READABLE));
+    EXPECT(&r, "parse", EV(BYTES));
+    EXPECT(&r, "execute", EV(HEAD_DONE), FLAGS(CONN_KEEP_ALIVE));
+    EXPECT(&r, "announce", EV(RESPONSE));
+    rig_lead(&r, CONN_IDLE); /* it does not come */
+    EXPECT(&r, "", EV(REAP));
+    r.now_ns += CONN_REAP_IDLE_NS;
+    EXPECT(&r, "recv", EV(TIMER));
+    EXPECT(&r, "close:shed", EV(EMPTY));
+    rig_lead(&r, CONN_IDLE); /* it has not been here for long */
+    r.now_ns += CONN_REAP_IDLE_NS;
     EXPECT(&r, "recv", EV(REAP));
     EXPECT(&r, "close:shed", EV(EMPTY));
 }
@@ -454,6 +476,7 @@ int main(void)
         cmocka_unit_test(slow_clients_are_told),
         cmocka_unit_test(slow_readers_are_bounded_streams_are_not),
         cmocka_unit_test(an_idle_one_gets_a_last_look),
+        cmocka_unit_test(one_that_must_go_is_told_if_it_was_here_a_moment_ago),
         cmocka_unit_test(limits_announce_the_close),
         cmocka_unit_test(a_drain_finishes_what_has_begun),
         cmocka_unit_test(a_drain_serves_what_was_sent_with_it),

@@ -393,11 +393,16 @@ void sim_connections_tell(struct sim *s, struct sim_worker *w, enum conn_event_k
 /* ---- relief -----------------------------------------------------------------------------------
  */
 
-static bool is_idle(const struct sim *s, const struct sim_connection *c)
+static bool is_spared(const struct sim *s, const struct sim_connection *c)
 {
     bool fresh =
-        c->conn.state == CONN_FRESH && s->kernel.now_ns - c->conn.opened_ns >= fresh_patience_ns;
-    return c->conn.state == CONN_IDLE || fresh;
+        c->conn.state == CONN_FRESH && s->kernel.now_ns - c->conn.opened_ns < fresh_patience_ns;
+    return c->conn.state == CONN_CLOSED || conn_leaves(&c->conn) || fresh;
+}
+
+static bool is_idle(const struct sim_connection *c)
+{
+    return c->conn.state == CONN_IDLE || c->conn.state == CONN_FRESH;
 }
 
 /* The longest idle first: the one whose deadline is the nearest. Then others. */
@@ -407,7 +412,8 @@ void sim_connections_relieve(struct sim *s, struct sim_worker *w, uint32_t count
         struct sim_connection *oldest = NULL;
         for (uint32_t i = 0; i < w->connection_high; i++) {
             struct sim_connection *c = &w->connections[i];
-            if (is_idle(s, c) && (oldest == NULL || c->conn.deadline_ns < oldest->conn.deadline_ns))
+            if (is_idle(c) && !is_spared(s, c) &&
+                (oldest == NULL || c->conn.deadline_ns < oldest->conn.deadline_ns))
                 oldest = c;
         }
         if (oldest == NULL)
@@ -416,7 +422,7 @@ void sim_connections_relieve(struct sim *s, struct sim_worker *w, uint32_t count
     }
     for (uint32_t i = 0; i < w->connection_high && count > 0; i++) {
         struct sim_connection *c = &w->connections[i];
-        if (c->conn.state == CONN_CLOSED || c->conn.state == CONN_FRESH)
+        if (is_spared(s, c))
             continue;
         sim_connection_happen(s, w, c, CONN_EV_REAP, 0);
         count--;

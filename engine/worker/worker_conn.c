@@ -382,7 +382,7 @@ void connections_tell(struct worker *w, enum conn_event_kind kind)
 
 static bool connection_is_spared(const struct connection *c)
 {
-    return c->conn.state == CONN_CLOSED ||
+    return c->conn.state == CONN_CLOSED || conn_leaves(&c->conn) ||
            (c->conn.state == CONN_FRESH &&
             c->worker->site.now_ns - c->conn.opened_ns < FRESH_PATIENCE_NS);
 }
@@ -396,12 +396,13 @@ static struct connection *connections_find_idle(struct worker *w)
     return NULL;
 }
 
+/* Who has been told is spared from then on, whether it closes at once or later. */
 void connections_relieve(struct worker *w, uint32_t count)
 {
     struct connection *c;
     uint32_t told = 0;
     for (; told < count && (c = connections_find_idle(w)) != NULL; told++)
-        connection_happen(c, CONN_EV_REAP, 0); /* it leaves the list: it closes, or is busy */
+        connection_happen(c, CONN_EV_REAP, 0);
     for (uint32_t i = 0; i < w->adm.options.connections_max && told < count; i++) {
         c = &w->connections[i];
         if (connection_is_spared(c))

@@ -93,6 +93,11 @@ static void zero_loss_names_the_idle_race(void **state)
     assert_non_null(strstr(r.violations[0].text, "a POST ended as eof-before-response 101.0 ms"));
     assert_non_null(strstr(r.violations[0].text, "lost to the idle-close race"));
     assert_int_equal(r.violations[0].cause.b, 1);
+    /* One that had been idle for as long as it may be. */
+    r = story_judge(G_reload_zero_loss,
+                    BASELINE "-2 director.param a=keepalive_timeout b=1s\n" GOOD LOADED LOST_POST);
+    assert_int_equal(r.violation_count, 0);
+    assert_non_null(strstr(r.text, "1 met an idle close that may be"));
     r = story_judge(G_reload_zero_loss, BASELINE GOOD LOADED OPENED FAILS("2.1", "truncated"));
     assert_null(strstr(r.text, "POST"));
     assert_null(strstr(r.violations[0].text, "idle-close race"));

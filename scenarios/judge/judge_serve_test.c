@@ -280,6 +280,22 @@ static void idle_race(void **state)
                                    "flags=reused\n");
     assert_int_equal(r.verdict, VERDICT_HOLDS);
     assert_non_null(strstr(r.text, "1 idempotent requests lost"));
+    /* The close was due: the connection had been idle for as long as it may be, or for a while when
+     * its room was needed or the grace of a drain was over. */
+#define IDLE_SINCE(t)                                                                              \
+    STORY_ENGINE "-2 director.param a=keepalive_timeout b=5s\n"                                    \
+                 "-2 director.param a=drain_timeout b=4s\n" ACCEPTED POOLED("2") t
+#define LATE(flags) AGAIN("2", "001", "eof-before-response", flags)
+#define CLOSED_FOR(why) "2.0003 engine.close pid=11 conn=7 req=7 a=" why " b=1\n"
+    HOLDS(serve_idle_race, IDLE_SINCE(CLOSED_FOR("shed")) LATE("reused,unsafe"));
+    HOLDS(serve_idle_race,
+          IDLE_SINCE("0.999 engine.drain pid=11 a=1\n" CLOSED_FOR("drain")) LATE("reused,unsafe"));
+    HOLDS(serve_idle_race, STORY_SERVER "-2 director.param a=keepalive_timeout b=1s\n" POOLED("2")
+                               LATE("reused,unsafe"));
+    VIOLATED(serve_idle_race, IDLE_SINCE(CLOSED_FOR("idle")) LATE("reused,unsafe"));
+    VIOLATED(serve_idle_race, IDLE_SINCE(CLOSED_FOR("drain")) LATE("reused,unsafe"));
+    VIOLATED(serve_idle_race,
+             IDLE_SINCE("1.8 engine.drain pid=11 a=1\n" CLOSED_FOR("drain")) LATE("reused,unsafe"));
     /* What told its worker to go is the cause: the first reload since the connection was begun. */
 #define ASKED(t, gen, valid, seq) t " director.reload pid=10 gen=" gen " a=" valid " b=" seq "\n"
     const char *reloaded = STORY_SERVER ASKED("0.5", "1", "1", "1") ASKED("1.5", "2", "0", "2")

@@ -52,8 +52,8 @@ static void loss_keep(struct loss *l, const struct world *w, const struct hist_r
 }
 
 /* A request that may be sent again and met the idle-close race is no loss; serve/idle-race tells of
- * it. A POST that met it is lost, and without the reload nobody would have closed its connection.
- */
+ * it. A POST that met it is lost, and without the reload nobody would have closed its connection;
+ * unless the close was due: then it is told of apart, too. */
 static void loss_failure(struct judge_context *c, const struct hist_record *r)
 {
     struct loss *l = c->state;
@@ -61,7 +61,7 @@ static void loss_failure(struct judge_context *c, const struct hist_record *r)
     bool race = world_idle_race(w, r);
     bool late = r->a == HIST_TIMEOUT && r->flags & HIST_BIT(HIST_F_LAGGING);
     const struct hist_record *start = starts_within(&l->starts, begun_of(w, r), r->t_ns);
-    if (race && !(r->flags & HIST_BIT(HIST_F_UNSAFE))) {
+    if (race && (!(r->flags & HIST_BIT(HIST_F_UNSAFE)) || idle_close_was_due(w, r))) {
         l->races++;
     } else if (start != NULL && drain_bound_passed(w, server_of(w, r), start->t_ns, r->t_ns)) {
         l->bounds++;
@@ -136,14 +136,13 @@ static void loss_finish(struct judge_context *c)
         judge_unknown(c, "nothing was reloaded");
     else if (l->requests == 0)
         judge_unknown(c, "no request ended while something was reloaded");
-    judge_strength(
-        c,
-        "%llu reloads, %llu requests meanwhile, %llu failed%s (baseline: %llu of %llu); "
-        "apart: %llu idempotent ones met the idle-close race, %llu the drain bound, %llu a "
-        "fault",
-        (ull)c->world->reloads_asked, (ull)l->requests, (ull)l->failures, lost,
-        (ull)l->baseline_failures, (ull)l->baseline_requests, (ull)l->races, (ull)l->bounds,
-        (ull)l->excused);
+    judge_strength(c,
+                   "%llu reloads, %llu requests meanwhile, %llu failed%s (baseline: %llu of %llu); "
+                   "apart: %llu met an idle close that may be, %llu the drain bound, %llu a "
+                   "fault",
+                   (ull)c->world->reloads_asked, (ull)l->requests, (ull)l->failures, lost,
+                   (ull)l->baseline_failures, (ull)l->baseline_requests, (ull)l->races,
+                   (ull)l->bounds, (ull)l->excused);
 }
 
 static const unsigned loss_kinds[] = {HIST_CLIENT_END, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED,

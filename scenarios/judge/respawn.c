@@ -33,19 +33,22 @@ static void deadline_drop(struct deadline *d, size_t i)
     d->pending[i] = d->pending[--d->pending_count];
 }
 
-/* Whom does a worker of this slot, born then, replace? A watcher that polls may have seen the birth
- * before the exit. */
+/* Whom does a worker of this slot, born then, replace? One of its own generation. A watcher that
+ * polls may have seen the birth before the exit. */
 static size_t deadline_find(const struct deadline *d, const struct world *w,
                             const struct world_process *p)
 {
     size_t any = PENDING_MAX;
     uint64_t slack_ns = world_param(w, HIST_P_ENGINE_TRACE, 0) ? 0 : w->watch_period_ns;
     for (size_t i = 0; i < d->pending_count; i++) {
-        if (p->born_ns + slack_ns < d->pending[i].exit.t_ns)
+        const struct world_process *dead = &d->pending[i].worker;
+        bool other_generation =
+            p->generation != 0 && dead->generation != 0 && p->generation != dead->generation;
+        if (p->born_ns + slack_ns < d->pending[i].exit.t_ns || other_generation)
             continue;
-        if (p->slot >= 0 && d->pending[i].worker.slot == p->slot)
+        if (p->slot >= 0 && dead->slot == p->slot)
             return i;
-        if (any == PENDING_MAX && (p->slot < 0 || d->pending[i].worker.slot < 0))
+        if (any == PENDING_MAX && (p->slot < 0 || dead->slot < 0))
             any = i;
     }
     return any;

@@ -298,6 +298,17 @@ static void deadline_is_not_about_the_old_configuration(void **state)
              STORY_ENGINE TRIES_LONG "1.5 engine.reloaded pid=10 gen=2 a=undone b=2\n" ENDS("9.0"));
 }
 
+/* One of the old and one of the new die together: only the new one is replaced. */
+static void deadline_tells_generations_apart(void **state)
+{
+    (void)state;
+    HOLDS(respawn_deadline, STORY_ENGINE DEADLINE TRIES
+          "1.18 engine.worker_ready pid=14 slot=1 gen=2\n" KILLED("1.2", "11", "0")
+              KILLED("1.21", "13", "0") "1.22 engine.spawn pid=15 slot=0 gen=2\n"
+                                        "1.23 engine.worker_ready pid=15 slot=0 gen=2\n"
+                                        "1.5 engine.reloaded pid=10 gen=2 a=ok b=2\n" ENDS("9.0"));
+}
+
 /* 11 is stopped, hears nothing of the TTOU that was for it, and is killed for its silence. */
 static void deadline_is_not_about_a_worker_that_is_one_too_many(void **state)
 {
@@ -498,6 +509,7 @@ int main(void)
         cmocka_unit_test(count_is_not_about_workers_that_never_served),
         cmocka_unit_test(deadline_is_not_about_workers_of_an_undone_reload),
         cmocka_unit_test(deadline_is_not_about_the_old_configuration),
+        cmocka_unit_test(deadline_tells_generations_apart),
         cmocka_unit_test(deadline_is_not_about_a_worker_that_is_one_too_many),
         cmocka_unit_test(count_of_an_untraced_server_survives_a_refused_reload),
         cmocka_unit_test(count_of_an_untraced_server_cannot_tell_after_a_bare_hup),

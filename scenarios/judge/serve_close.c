@@ -229,6 +229,7 @@ struct race {
     struct later later;
     struct starts starts;
     uint64_t idempotent; /* requests that may be sent again, lost to the race */
+    uint64_t due;        /* POSTs lost to a close that was due (idle_close_was_due) */
 };
 
 static void race_decide(struct judge_context *c, uint64_t now_ns)
@@ -259,7 +260,10 @@ static void race_observe(struct judge_context *c, const struct hist_record *r)
         return;
     if (r->flags & HIST_BIT(HIST_F_UNSAFE))
         judge_seen(c, 1);
-    if (world_idle_race(w, r)) {
+    bool race = world_idle_race(w, r);
+    if (race && r->flags & HIST_BIT(HIST_F_UNSAFE) && idle_close_was_due(w, r)) {
+        state->due++;
+    } else if (race) {
         struct suspicion s = {.record = *r, .from_ns = earlier(begun_of(w, r), LATER_NS)};
         s.pid = server_of(w, r);
         const struct hist_record *start = starts_of_connection(&state->starts, w, r);
@@ -278,8 +282,11 @@ static void race_finish(struct judge_context *c)
                       "no POST was sent on a reused connection; %llu idempotent requests were "
                       "lost to the race",
                       (ull)state->idempotent);
-    judge_strength(c, "%llu POSTs on reused connections, %llu lost; %llu idempotent requests lost",
-                   (ull)c->result->checked, (ull)c->result->violated, (ull)state->idempotent);
+    judge_strength(c,
+                   "%llu POSTs on reused connections, %llu lost; apart: %llu idempotent requests "
+                   "lost, %llu POSTs as a connection's time was over",
+                   (ull)c->result->checked, (ull)c->result->violated, (ull)state->idempotent,
+                   (ull)state->due);
 }
 
 static const unsigned race_kinds[] = {HIST_CLIENT_END, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_STOP,

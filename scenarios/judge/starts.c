@@ -1,11 +1,14 @@
 /* When draining was asked for (starts.h). */
 #include "scenarios/judge/starts.h"
 
+#include "scenarios/judge/later.h"
+
 enum {
     EDGE_NS = 100000000, /* closer than this to the bound it may have been the bound */
     MARGIN_NS = 1000000000,
     IDLE_NS = 1000000000,
-    IDLE_PERCENT = 45 /* half, less what two clocks may differ by */
+    SPARED_NS = 500000000, /* who was here more recently is not turned away for want of room */
+    IDLE_PERCENT = 45      /* half, less what two clocks may differ by */
 };
 
 bool starts_take(struct starts *s, const struct hist_record *r)
@@ -85,4 +88,24 @@ bool drain_idle_passed(const struct world *w, uint32_t pid, uint64_t start_ns, u
     if (grace_ns > IDLE_NS)
         grace_ns = IDLE_NS;
     return drain_is_bounded(w) && t_ns >= drain_begin_ns(w, pid, start_ns) + grace_ns;
+}
+
+bool idle_close_was_due(const struct world *w, const struct hist_record *end)
+{
+    const struct world_connection *connection = world_connection(w, end->conn);
+    const struct world_request *request = world_request(w, end->req);
+    const struct world_process *p = world_process(w, server_of(w, end));
+    uint64_t timeout_ns = world_param(w, HIST_P_KEEPALIVE_TIMEOUT, 0);
+    if (connection == NULL || request == NULL || connection->last_answer_ns == 0)
+        return false;
+    uint64_t idle_ns = earlier(request->begun.t_ns, connection->last_answer_ns);
+    const struct hist_record *close = &connection->closed_by_server;
+    if (timeout_ns != 0 && idle_ns + timeout_ns / 20 + EDGE_NS >= timeout_ns)
+        return true;
+    if (close->kind == HIST_NONE)
+        return false;
+    if (close->a == HIST_WHY_SHED)
+        return idle_ns >= SPARED_NS;
+    return close->a == HIST_WHY_DRAIN && p != NULL && p->drain_ns != 0 &&
+           drain_idle_passed(w, p->pid, p->drain_ns, close->t_ns);
 }

@@ -62,7 +62,16 @@ static inline bool fault_check(enum fault_point point, struct fault_hit *hit)
 {
     return __builtin_expect(*fault_armed_rules != 0, 0) && fault_consult(point, hit);
 }
+/* Is anything armed at all? What asks several points at once asks this first. */
+static inline bool fault_armed(void)
+{
+    return __builtin_expect(*fault_armed_rules != 0, 0);
+}
 #else
+static inline bool fault_armed(void)
+{
+    return false;
+}
 static inline int fault_attach(void)
 {
     return getenv("MW_FAULT_BOARD") ? -ENOSYS : 0;

@@ -38,10 +38,20 @@ void answer_text(struct exchange *x, int status, struct conf_str type, struct co
     answer->length_known = true;
 }
 
+static bool answer_tells_version(const struct exchange *x)
+{
+    return x->location == NULL || x->location->server_tokens;
+}
+
 static struct conf_str answer_server_words(const struct exchange *x)
 {
-    bool tokens = x->location == NULL || x->location->server_tokens;
-    return tokens ? STR(SERVER_NAME "/" SERVER_VERSION) : STR(SERVER_NAME);
+    return answer_tells_version(x) ? STR(SERVER_NAME "/" SERVER_VERSION) : STR(SERVER_NAME);
+}
+
+static struct conf_str answer_server_line(const struct exchange *x)
+{
+    return answer_tells_version(x) ? STR("Server: " SERVER_NAME "/" SERVER_VERSION "\r\n")
+                                   : STR("Server: " SERVER_NAME "\r\n");
 }
 
 void answer_reset(struct exchange *x)
@@ -172,11 +182,13 @@ static void answer_add_configured(struct exchange *x, struct builder *head)
 
 static void answer_add_status_line(struct builder *head, int status)
 {
+    struct conf_str line = status_line(status);
+    builder_add(head, line);
+    if (line.len > 0)
+        return;
     builder_add(head, STR("HTTP/1.1 "));
     builder_add_u64(head, (uint64_t)status);
-    builder_add_char(head, ' ');
-    builder_add(head, status_title(status));
-    builder_add(head, STR("\r\n"));
+    builder_add(head, STR(" \r\n"));
 }
 
 /* How the body's end is told: a length, chunks, or the connection's end. */
@@ -201,14 +213,15 @@ struct conf_str exchange_head(struct exchange *x, bool close)
     struct builder head;
     builder_start(&head, &x->pool, 512);
     answer_add_status_line(&head, answer->status);
-    answer_add_line(&head, STR("Server"), answer_server_words(x));
+    builder_add(&head, answer_server_line(x));
     date_update(&x->site->date, x->site->wall_ns);
-    answer_add_line(&head, STR("Date"), str_make(x->site->date.http, DATE_HTTP_LEN));
+    builder_add(&head, str_make(x->site->date.line, DATE_LINE_LEN));
     if (answer->content_type.len > 0 && !answer_is_bodiless(answer->status))
         answer_add_line(&head, STR("Content-Type"), answer->content_type);
     answer_add_framing(x, &head);
     if (!answer->upgraded)
-        answer_add_line(&head, STR("Connection"), close ? STR("close") : STR("keep-alive"));
+        builder_add(&head,
+                    close ? STR("Connection: close\r\n") : STR("Connection: keep-alive\r\n"));
     for (size_t i = 0; i < answer->header_count; i++)
         answer_add_line(&head, answer->headers[i].name, answer->headers[i].value);
     answer_add_configured(x, &head);

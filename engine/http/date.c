@@ -63,12 +63,14 @@ void date_update(struct date_cache *cache, uint64_t wall_ns)
     if (second == cache->second)
         return;
     cache->second = second;
-    date_format_http(second, cache->http);
+    char *out = date_text(cache->line, "Date: ");
+    date_format_http(second, out);
+    date_text(out + DATE_HTTP_LEN, "\r\n");
 
     time_t when = (time_t)second;
     struct tm tm;
     localtime_r(&when, &tm);
-    char *out = date_text(date_two(cache->log, tm.tm_mday), "/");
+    out = date_text(date_two(cache->log, tm.tm_mday), "/");
     out = date_text(date_text(out, date_months[tm.tm_mon]), "/");
     out = date_text(date_four(out, tm.tm_year + 1900), ":");
     out = date_text(date_clock(out, &tm), " ");

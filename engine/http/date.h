@@ -4,13 +4,13 @@
 
 #include "engine/http/str.h"
 
-enum { DATE_HTTP_LEN = 29, DATE_LOG_LEN = 26, DATE_ISO_LEN = 25 };
+enum { DATE_HTTP_LEN = 29, DATE_LINE_LEN = 37, DATE_LOG_LEN = 26, DATE_ISO_LEN = 25 };
 
 /* One second's texts. Ask with date_update before each use; it works only when the second changed.
  */
 struct date_cache {
     uint64_t second;                /* of wall time; 0 nothing cached yet */
-    char http[DATE_HTTP_LEN + 1];   /* Mon, 23 Nov 2026 21:33:01 GMT */
+    char line[DATE_LINE_LEN + 1];   /* Date: Mon, 23 Nov 2026 21:33:01 GMT, CR, LF */
     char log[DATE_LOG_LEN + 1];     /* 23/Nov/2026:21:33:01 +0000 */
     char iso8601[DATE_ISO_LEN + 1]; /* 2026-11-23T21:33:01+00:00 */
 };

@@ -59,10 +59,11 @@ void builder_start(struct builder *builder, struct pool *pool, size_t room)
     *builder = (struct builder){.pool = pool, .room = room};
     builder->at = pool_take(pool, room);
     builder->failed = builder->at == NULL;
+    if (builder->failed)
+        builder->room = 0; /* so that every addition asks */
 }
 
-/* Makes room for `more` bytes and a NUL. */
-static bool builder_reserve(struct builder *builder, size_t more)
+bool builder_reserve(struct builder *builder, size_t more)
 {
     if (builder->failed)
         return false;
@@ -70,21 +71,15 @@ static bool builder_reserve(struct builder *builder, size_t more)
         return true;
     size_t room = (builder->len + more + 1) * 2;
     char *at = pool_take(builder->pool, room);
-    builder->failed = at == NULL;
-    if (builder->failed)
+    if (at == NULL) {
+        builder->failed = true;
+        builder->room = 0;
         return false;
+    }
     memcpy(at, builder->at, builder->len);
     builder->at = at;
     builder->room = room;
     return true;
-}
-
-void builder_add(struct builder *builder, struct conf_str text)
-{
-    if (!builder_reserve(builder, text.len))
-        return;
-    memcpy(builder->at + builder->len, text.at, text.len);
-    builder->len += text.len;
 }
 
 void builder_add_u64(struct builder *builder, uint64_t value)

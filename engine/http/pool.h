@@ -31,7 +31,15 @@ struct builder {
 };
 
 void builder_start(struct builder *builder, struct pool *pool, size_t room);
-void builder_add(struct builder *builder, struct conf_str text);
+/* Makes room for `more` bytes and a NUL; false: there is no memory. */
+bool builder_reserve(struct builder *builder, size_t more);
+static inline void builder_add(struct builder *builder, struct conf_str text)
+{
+    if (builder->len + text.len >= builder->room && !builder_reserve(builder, text.len))
+        return;
+    memcpy(builder->at + builder->len, text.at, text.len);
+    builder->len += text.len;
+}
 void builder_add_u64(struct builder *builder, uint64_t value);
 void builder_add_char(struct builder *builder, char c);
 /* The text with a NUL behind it; at == NULL: there was no memory for it. */

@@ -1,4 +1,4 @@
-/* Titles of statuses. */
+/* The list of statuses, looked up. */
 #include "engine/http/status.h"
 
 struct conf_str status_title(int status)
@@ -7,6 +7,19 @@ struct conf_str status_title(int status)
 #define HTTP_STATUS(number, title)                                                                 \
     case number:                                                                                   \
         return STR(title);
+#include "engine/http/status.def"
+#undef HTTP_STATUS
+    default:
+        return STR("");
+    }
+}
+
+struct conf_str status_line(int status)
+{
+    switch (status) {
+#define HTTP_STATUS(number, title)                                                                 \
+    case number:                                                                                   \
+        return STR("HTTP/1.1 " #number " " title "\r\n");
 #include "engine/http/status.def"
 #undef HTTP_STATUS
     default:

@@ -9,5 +9,7 @@
 
 /* "Not Found"; empty for a status nobody named. */
 struct conf_str status_title(int status);
+/* "HTTP/1.1 404 Not Found\r\n"; empty for a status nobody named. */
+struct conf_str status_line(int status);
 
 #endif

@@ -84,14 +84,14 @@ static void a_second_is_formatted_once(void **state)
     struct date_cache cache = {.second = 0};
     (void)state;
     date_update(&cache, 784111777 * NS_PER_S);
-    assert_string_equal(cache.http, "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_string_equal(cache.line, "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
     assert_int_equal(strlen(cache.log), DATE_LOG_LEN);
     assert_int_equal(strlen(cache.iso8601), DATE_ISO_LEN);
-    cache.http[0] = '!';
+    cache.line[0] = '!';
     date_update(&cache, 784111777 * NS_PER_S + NS_PER_S - 1);
-    assert_int_equal(cache.http[0], '!');
+    assert_int_equal(cache.line[0], '!');
     date_update(&cache, 784111778 * NS_PER_S);
-    assert_string_equal(cache.http, "Sun, 06 Nov 1994 08:49:38 GMT");
+    assert_string_equal(cache.line, "Date: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
 }
 
 static void numbers_have_bounds(void **state)

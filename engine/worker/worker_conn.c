@@ -122,7 +122,7 @@ static void turn_run(struct turn *t)
         struct conn_event event = t->events[t->first];
         t->first = (t->first + 1) % EVENTS_PER_TURN_MAX;
         t->count--;
-        event.sabotage = turn_sabotages(event.kind);
+        event.sabotage = fault_armed() ? turn_sabotages(event.kind) : 0;
         struct conn_effects effects;
         conn_step(&c->conn, c->worker->site.now_ns, &event, &effects);
         for (uint32_t i = 0; i < effects.count; i++)

@@ -251,7 +251,8 @@ int admission_init(struct worker *w)
         .fd_limit = w->fd_limit < UINT32_MAX ? (uint32_t)w->fd_limit : UINT32_MAX,
         .fd_base = admission_fd_base(),
         .fd_reserve = admission_fd_reserve(w->fd_limit),
-        .multi_accept = conf->multi_accept,
+        /* Where nobody else could take a connection, none is left for them. */
+        .multi_accept = conf->multi_accept || conf->workers == 1,
         .drain_ns = w->args->drain_ns,
         .orphan_drain_ns = ORPHAN_DRAIN_NS,
     };

@@ -177,6 +177,8 @@ static void connection_on_timer(struct ev_loop *loop, ev_timer *timer, int reven
 
 static void connection_watch(struct connection *c)
 {
+    if (c->fresh)
+        return;
     if ((c->io.events & (EV_READ | EV_WRITE)) == c->events && ev_is_active(&c->io))
         return;
     ev_io_stop(c->worker->loop, &c->io);
@@ -256,7 +258,7 @@ static void connection_settle(struct connection *c)
         c->in = NULL;
     }
     connection_count(c, connection_gauge_of(state));
-    if (!c->deferred)
+    if (!c->deferred && !c->fresh)
         connection_list(c, state == CONN_IDLE || state == CONN_FRESH);
     connection_watch(c);
     connection_arm(c);
@@ -297,6 +299,21 @@ static void connections_on_others(struct ev_loop *loop, ev_timer *timer, int rev
     }
 }
 
+/* A client's first request usually comes with its connection: a new connection is read before the
+ * loop sleeps again, and one that is answered and closed at once never needs to be watched. */
+static void connections_on_newcomers(struct ev_loop *loop, ev_prepare *prepare, int revents)
+{
+    struct worker *w = prepare->data;
+    (void)revents;
+    while (!link_alone(&w->fresh)) {
+        struct connection *c = CONNECTION_OF(w->fresh.next);
+        link_remove(&c->link);
+        c->fresh = false;
+        connection_happen(c, CONN_EV_READABLE, 0);
+    }
+    ev_prepare_stop(loop, prepare);
+}
+
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
 static void connection_remember_peer(struct connection *c, const struct sockaddr_storage *peer)
@@ -323,6 +340,9 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
     connection_remember_peer(c, peer);
     c->last_nonce = 0;
     c->nodelay = c->vanishing = false;
+    c->fresh = true;
+    link_append(&w->fresh, &c->link);
+    ev_prepare_start(w->loop, &w->newcomers);
     ev_io_set(&c->io, fd, 0);
     WORKER_COUNT(w, accepted, 1);
     WORKER_COUNT(w, active, 1);
@@ -364,7 +384,7 @@ static void connection_close(struct turn *t, const struct conn_effect *effect)
     if (effect->why == CONN_WHY_SHED)
         WORKER_COUNT(w, shed, 1);
     link_remove(&c->link);
-    c->idle_listed = c->deferred = false;
+    c->idle_listed = c->deferred = c->fresh = false;
     link_append(w->free.next, &c->link); /* first: its memory is warm */
     admission_happen(w, ADM_EV_CLOSED, 0);
 }
@@ -461,6 +481,9 @@ int connections_init(struct worker *w)
     link_init(&w->free);
     link_init(&w->idle);
     link_init(&w->deferred);
+    link_init(&w->fresh);
+    ev_prepare_init(&w->newcomers, connections_on_newcomers);
+    w->newcomers.data = w;
     ev_timer_init(&w->others, connections_on_others, 0., 0.);
     w->others.data = w;
     w->connections = calloc(count, sizeof *w->connections);

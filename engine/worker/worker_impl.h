@@ -61,7 +61,7 @@ struct connection {
     ev_io io;
     ev_timer timer;
     struct worker *worker;
-    struct link link; /* in worker.free, idle or deferred; alone otherwise */
+    struct link link; /* in worker.free, idle, deferred or fresh; alone otherwise */
     struct conn conn;
     struct http_client client;
     struct buffer *in;     /* NULL: nothing is buffered */
@@ -73,6 +73,7 @@ struct connection {
     uint8_t gauge;  /* which of reading, writing, waiting counts it */
     bool idle_listed;
     bool deferred;
+    bool fresh; /* just accepted: it is read once before it is watched */
     bool nodelay;
     bool vanishing; /* sabotage.vanish: leaves no trace */
 };
@@ -102,10 +103,11 @@ struct worker {
     ev_io channel;
     ev_timer heartbeat, admission, others;
     ev_check turn;
+    ev_prepare newcomers;
 
     struct listener *listeners;
     struct connection *connections;
-    struct link free, idle, deferred; /* idle: the longest idle first */
+    struct link free, idle, deferred, fresh; /* idle: the longest idle first */
     uint64_t connection_number;
 
     struct conn_limits *limits; /* parallel to conf.locations */

@@ -32,6 +32,8 @@ void child_run_worker(struct master *m, const struct process *p, const struct ge
         .board = m->board,
         .row = &m->board->rows[p->row],
         .listen_fds = g->listen_fds,
+        .parts = g->parts,
+        .part_count = g->part_count,
         .log_fds = g->log_fds,
         .zones = g->zones,
         .tls = g->tls,

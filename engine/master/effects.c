@@ -186,12 +186,22 @@ static void switch_pid_file(struct master *m, const struct conf *from, const str
                 pidfile_write(to->pid_path.at, m->processes[i].pid);
 }
 
+void master_sabotage_queue(struct master *m)
+{
+    if (!fault_sabotage(FAULT_sabotage_reset_queue))
+        return;
+    listeners_stop(&m->listeners);
+    listeners_resume(&m->listeners);
+}
+
 static void commit(struct master *m)
 {
     struct generation old = m->current;
 
     fault_step(FAULT_master_reload_commit);
     resume_listeners(m);
+    if (m->trying.conf->workers < old.conf->workers)
+        master_sabotage_queue(m);
     m->current = m->trying;
     m->trying = (struct generation){0};
     fault_identify(FAULT_ROLE_MASTER, -1, m->current.conf->generation);

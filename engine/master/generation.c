@@ -125,6 +125,15 @@ static int open_tls(struct generation *g, const struct conf *conf, struct listen
     return -EINVAL;
 }
 
+static int open_listeners(struct generation *g, const struct conf *conf,
+                          struct listeners *listeners, struct listeners_error *error)
+{
+    int err = listeners_open(listeners, conf, g->listen_fds, error);
+    if (err == 0)
+        err = listeners_open_parts(listeners, conf, &g->parts, &g->part_count, error);
+    return err;
+}
+
 int generation_open(struct generation *g, struct conf *conf, const struct generation *before,
                     struct listeners *listeners, struct listeners_error *error)
 {
@@ -145,7 +154,7 @@ int generation_open(struct generation *g, struct conf *conf, const struct genera
     if (err == 0)
         err = open_zones(g, conf, before, error);
     if (err == 0)
-        err = listeners_open(listeners, conf, g->listen_fds, error);
+        err = open_listeners(g, conf, listeners, error);
     if (err == 0)
         g->conf = conf;
     else
@@ -159,6 +168,7 @@ void generation_close(struct generation *g)
         sys_close(g->log_fds[i]);
     free(g->log_fds);
     free(g->listen_fds);
+    free(g->parts);
     zones_close(g->zones);
     tls_contexts_close(g->tls);
     if (g->conf != NULL)

@@ -9,7 +9,9 @@
 
 struct generation {
     struct conf *conf;
-    int *listen_fds;     /* the listeners' own, parallel to conf->listens */
+    int *listen_fds;           /* the listeners' own, parallel to conf->listens */
+    struct listen_part *parts; /* and the other sockets of those that have several */
+    size_t part_count;
     int *log_fds;        /* parallel to conf->log_files */
     size_t log_count;    /* of them are open */
     struct zones *zones; /* parallel to conf->zones */

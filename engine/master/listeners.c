@@ -33,10 +33,11 @@ static bool same_address(const struct listener *l, const struct conf_listen *wan
     return l->addr_len == want->addr_len && memcmp(&l->addr, &want->addr, want->addr_len) == 0;
 }
 
-static struct listener *find(const struct listeners *set, const struct conf_listen *want)
+static struct listener *find(const struct listeners *set, const struct conf_listen *want,
+                             uint32_t part)
 {
     for (size_t i = 0; i < set->count; i++)
-        if (same_address(&set->at[i], want))
+        if (set->at[i].part == part && same_address(&set->at[i], want))
             return &set->at[i];
     return NULL;
 }
@@ -164,10 +165,10 @@ static int open_socket(const struct conf_listen *want, struct listeners_error *e
     return err;
 }
 
-static int open_listener(struct listeners *set, const struct conf_listen *want,
+static int open_listener(struct listeners *set, const struct conf_listen *want, uint32_t part,
                          struct listeners_error *error)
 {
-    struct listener l = {.addr = want->addr, .addr_len = want->addr_len};
+    struct listener l = {.addr = want->addr, .addr_len = want->addr_len, .part = part};
     l.backlog = backlog_of(want);
     l.fd = open_socket(want, error);
     if (l.fd < 0)
@@ -193,6 +194,8 @@ static int reuse(struct listener *l, const struct conf_listen *want)
 {
     int backlog = backlog_of(want);
     int err = configure(l->fd, want);
+    if (err == 0 && want->reuseport) /* others may join it */
+        err = sys_setsockopt_int(l->fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (err == 0 && backlog != l->backlog)
         err = sys_listen(l->fd, backlog);
     if (err < 0)
@@ -222,8 +225,8 @@ int listeners_open(struct listeners *set, const struct conf *conf, int *fds,
 
     for (size_t i = 0; i < conf->listen_count; i++) {
         const struct conf_listen *want = &conf->listens[i];
-        struct listener *l = find(set, want);
-        fds[i] = l != NULL ? reuse(l, want) : open_listener(set, want, error);
+        struct listener *l = find(set, want, 0);
+        fds[i] = l != NULL ? reuse(l, want) : open_listener(set, want, 0, error);
         if (fds[i] >= 0)
             continue;
         while (set->count > had)
@@ -233,7 +236,46 @@ int listeners_open(struct listeners *set, const struct conf *conf, int *fds,
     return 0;
 }
 
+/* One for each worker if that is asked for, and all that are there: clients may wait in them. */
+static int open_parts_of(struct listeners *set, const struct conf *conf, size_t i,
+                         struct listen_part *parts, size_t *count, struct listeners_error *error)
+{
+    const struct conf_listen *want = &conf->listens[i];
+    bool several = want->reuseport && want->addr.ss_family != AF_UNIX;
+    for (uint32_t part = 1;; part++) {
+        struct listener *l = find(set, want, part);
+        if (l == NULL && (!several || part >= conf->workers))
+            return 0;
+        int fd = l != NULL ? reuse(l, want) : open_listener(set, want, part, error);
+        if (fd < 0)
+            return fd;
+        parts[(*count)++] = (struct listen_part){.fd = fd, .listen = i, .part = part};
+    }
+}
+
+int listeners_open_parts(struct listeners *set, const struct conf *conf, struct listen_part **parts,
+                         size_t *count, struct listeners_error *error)
+{
+    size_t had = set->count, most = set->count + conf->listen_count * conf->workers;
+    int err = 0;
+    *count = 0;
+    *parts = calloc(most + 1, sizeof(**parts));
+    if (*parts == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < conf->listen_count && err == 0; i++)
+        err = open_parts_of(set, conf, i, *parts, count, error);
+    while (err < 0 && set->count > had)
+        close_one(set, set->count - 1);
+    return err;
+}
+
 /* ---- taking over ----------------------------------------------------------------------- */
+
+static bool same_socket_address(const struct listener *a, const struct listener *b)
+{
+    return unix_path(&a->addr) == NULL && a->addr_len == b->addr_len &&
+           memcmp(&a->addr, &b->addr, a->addr_len) == 0;
+}
 
 static int take_over(struct listeners *set, int fd, bool lent)
 {
@@ -247,6 +289,8 @@ static int take_over(struct listeners *set, int fd, bool lent)
         log_line(LEVEL_WARN, "inherited descriptor %d is not a listening socket", fd);
         return 0;
     }
+    for (size_t i = 0; i < set->count; i++)
+        l.part += same_socket_address(&set->at[i], &l);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     return add(set, &l);

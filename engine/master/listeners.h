@@ -1,5 +1,7 @@
 /* The master's listening sockets. They belong to no generation: a configuration takes those whose
- * address it names, so that an accept queue outlives every reload, worker and binary. */
+ * address it names, so that an accept queue outlives every reload, worker and binary. With
+ * `reuseport` an address has a socket for each worker; they go with the address, never with a
+ * worker, since nobody but the kernel can move those who wait in one. */
 #ifndef ENGINE_MASTER_LISTENERS_H
 #define ENGINE_MASTER_LISTENERS_H
 
@@ -7,13 +9,15 @@
 #include <stddef.h>
 
 #include "engine/conf/conf.h"
+#include "engine/worker/worker.h"
 
 struct listener {
     struct sockaddr_storage addr;
     socklen_t addr_len;
     int fd;
     int backlog;
-    bool lent; /* the service manager's: its path is not ours to remove */
+    uint32_t part; /* of those that share an address by `reuseport`, 0 the first */
+    bool lent;     /* the service manager's: its path is not ours to remove */
 };
 
 struct listeners {
@@ -35,6 +39,10 @@ int listeners_inherit(struct listeners *set, const char *words, int count);
  * 0, or a negative errno with nothing opened by this call left. */
 int listeners_open(struct listeners *set, const struct conf *conf, int *fds,
                    struct listeners_error *error);
+/* The other sockets of addresses that have several: one for each worker by `reuseport`, and those
+ * that are there from when there were more. *parts is to be freed; the rest as listeners_open(). */
+int listeners_open_parts(struct listeners *set, const struct conf *conf, struct listen_part **parts,
+                         size_t *count, struct listeners_error *error);
 /* Closes what this configuration does not name; NULL: all. Unix paths go with their socket. */
 void listeners_keep(struct listeners *set, const struct conf *conf);
 /* In a forked child: closes what this configuration does not name, and touches no path. */

@@ -82,6 +82,7 @@ void master_record(const struct master *m, enum hist_kind kind, const struct his
 /* effects.c */
 void master_carry_out(struct master *m, const struct sup_effect *effect);
 struct sup_settings master_settings(const struct conf *conf);
+void master_sabotage_queue(struct master *m); /* a worker ended, or is one too many */
 
 /* workers.c */
 void workers_spawn(struct master *m, const struct sup_effect *effect);

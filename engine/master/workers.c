@@ -47,6 +47,13 @@ static pid_t fork_blocked(sigset_t *before)
     return pid;
 }
 
+static void sabotage_drift_rlimit(void)
+{
+    struct rlimit limit;
+    if (sys_rlimit_get(RLIMIT_NOFILE, &limit) == 0)
+        sys_rlimit_set(RLIMIT_NOFILE, limit.rlim_cur - 1);
+}
+
 /* 0, or a negative errno with nothing left behind. */
 static int spawn(struct master *m, const struct sup_effect *effect)
 {
@@ -65,6 +72,8 @@ static int spawn(struct master *m, const struct sup_effect *effect)
                           .row = row,
                           .channel_fd = fds[0],
                           .master = m};
+    if (m->sup.announced && fault_sabotage(FAULT_sabotage_drift_rlimit))
+        sabotage_drift_rlimit();
     pid_t pid = fork_blocked(&before);
     if (pid == 0) {
         p->channel_fd = fds[1];
@@ -217,6 +226,7 @@ static void bury(struct master *m, struct process *p, int status)
     sys_close(p->channel_fd);
     scoreboard_retire(m->board, p->row);
     p->pid = 0;
+    master_sabotage_queue(m);
     master_tell_worker(m, SUP_EXITED, slot, generation, (uint64_t)status);
 }
 

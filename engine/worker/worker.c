@@ -226,6 +226,7 @@ static void worker_on_heartbeat(struct ev_loop *loop, ev_timer *timer, int reven
     if (w->owed != 0)
         worker_say(w, w->owed);
     worker_check_fd_limit(w);
+    admission_help(w);
     access_logs_flush_due(&w->logs, w->site.now_ns);
     /* The channel tells it sooner, unless some process still holds a copy of the master's end. */
     if (getppid() != w->parent)

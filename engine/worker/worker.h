@@ -30,14 +30,23 @@ struct channel_message {
     uint32_t value;
 };
 
+/* Another socket of an address that has several by `reuseport`. */
+struct listen_part {
+    int fd;
+    size_t listen; /* index into conf->listens */
+    uint32_t part; /* from 1 on; 0 is the one in listen_fds */
+};
+
 /* Everything a worker needs, set up by the master before fork; borrowed for the process's life. */
 struct worker_args {
     const struct conf *conf; /* its generation */
     int slot;
     uint32_t generation;
     struct scoreboard *board;
-    struct score_row *row;     /* its own row; heartbeat and counters are the worker's */
-    const int *listen_fds;     /* non-blocking, parallel to conf->listens */
+    struct score_row *row; /* its own row; heartbeat and counters are the worker's */
+    const int *listen_fds; /* non-blocking, parallel to conf->listens */
+    const struct listen_part *parts;
+    size_t part_count;
     const int *log_fds;        /* O_APPEND, parallel to conf->log_files */
     const struct zones *zones; /* parallel to conf->zones */
     struct tls_contexts *tls;  /* NULL: no certificates, in tests */

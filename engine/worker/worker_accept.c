@@ -26,6 +26,10 @@
 
 static void admission_watch(struct worker *w, const struct adm_effect *effect);
 static void admission_drain(struct worker *w);
+static bool listener_is_own(const struct worker *w, const struct listener *listener);
+
+/* Four heartbeats and a slow turn: whose beat stands still for longer is not waited for. */
+#define PEER_SILENT_NS (300 * NS_PER_MS)
 
 /* ---- deciding and doing ---------------------------------------------------------------------- */
 
@@ -101,14 +105,64 @@ void admission_happen(struct worker *w, enum adm_event_kind kind, uint64_t value
         admission_arm(w);
 }
 
+/* ---- sockets of one's own ---------------------------------------------------------------------
+ */
+
+/* Whose socket it is: with `reuseport` each worker has one, or more where there were more workers
+ * when they were made. */
+static uint32_t listener_owner(const struct worker *w, const struct listener *listener)
+{
+    return listener->part % w->args->conf->workers;
+}
+
+static bool listener_is_own(const struct worker *w, const struct listener *listener)
+{
+    return !listener->conf->reuseport ||
+           listener_owner(w, listener) == (uint32_t)w->args->slot % w->args->conf->workers;
+}
+
+static void peers_look(struct worker *w)
+{
+    for (size_t i = 0; i < SCORE_SLOTS_MAX; i++) {
+        const struct score_row *row = &w->args->board->rows[i];
+        uint32_t slot = (uint32_t)SCORE_GET(row->slot);
+        if (SCORE_GET(row->state) != SCORE_READY || slot >= SCORE_SLOTS_MAX ||
+            SCORE_GET(row->generation) != w->args->generation)
+            continue;
+        uint64_t beat = SCORE_GET(row->heartbeat);
+        if (beat != w->peers[slot].beat)
+            w->peers[slot] = (struct peer){.beat = beat, .moved_ns = w->site.now_ns};
+    }
+}
+
+/* Clients that wait for a worker that is gone, hangs or was stopped are everybody's. */
+void admission_help(struct worker *w)
+{
+    if (!w->watching || w->args->part_count == 0)
+        return;
+    peers_look(w);
+    for (size_t i = 0; i < w->listener_count; i++) {
+        struct listener *listener = &w->listeners[i];
+        if (listener_is_own(w, listener))
+            continue;
+        uint64_t moved_ns = w->peers[listener_owner(w, listener)].moved_ns;
+        bool silent = w->site.now_ns - moved_ns > PEER_SILENT_NS;
+        if (silent && !fault_sabotage(FAULT_sabotage_forsake_queue))
+            ev_io_start(w->loop, &listener->io);
+        else
+            ev_io_stop(w->loop, &listener->io);
+    }
+}
+
 /* The listeners' watchers, and word of it: a pause is something people ask about. */
 static void admission_watch(struct worker *w, const struct adm_effect *effect)
 {
     static const char *const why[] = {"worker_connections are in use", "no descriptor is left",
                                       "no memory is left", "draining"};
     bool on = effect->kind == ADM_DO_WATCH;
-    for (size_t i = 0; i < w->args->conf->listen_count; i++) {
-        if (on)
+    w->watching = on;
+    for (size_t i = 0; i < w->listener_count; i++) {
+        if (on && listener_is_own(w, &w->listeners[i]))
             ev_io_start(w->loop, &w->listeners[i].io);
         else
             ev_io_stop(w->loop, &w->listeners[i].io);
@@ -261,14 +315,18 @@ int admission_init(struct worker *w)
     adm_init(&w->adm, &options);
     ev_timer_init(&w->admission, admission_on_timer, 0., 0.);
     w->admission.data = w;
-    w->listeners = calloc(conf->listen_count + 1, sizeof *w->listeners);
+    w->listener_count = conf->listen_count + w->args->part_count;
+    w->listeners = calloc(w->listener_count + 1, sizeof *w->listeners);
     if (w->listeners == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < conf->listen_count; i++) {
+    for (size_t i = 0; i < w->listener_count; i++) {
+        const struct listen_part *part =
+            i < conf->listen_count ? NULL : &w->args->parts[i - conf->listen_count];
         struct listener *listener = &w->listeners[i];
         listener->worker = w;
-        listener->conf = &conf->listens[i];
-        listener->fd = w->args->listen_fds[i];
+        listener->conf = &conf->listens[part != NULL ? part->listen : i];
+        listener->fd = part != NULL ? part->fd : w->args->listen_fds[i];
+        listener->part = part != NULL ? part->part : 0;
         listener->port = listener_port(listener->conf);
         ev_io_init(&listener->io, admission_on_ready, listener->fd, EV_READ);
         listener->io.data = listener;

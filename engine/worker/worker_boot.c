@@ -13,6 +13,7 @@
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
 #include "engine/worker/worker_impl.h"
+#include "faultinject/fault.h"
 
 /* Says what did not work; a worker that is not what the configuration says must not serve. */
 static int boot_fail(const char *what, int err)
@@ -35,7 +36,9 @@ static int boot_affinity(const struct conf *conf, int slot)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (conf->affinity_auto) {
+    if (fault_sabotage(FAULT_sabotage_forget_affinity)) {
+        return 0;
+    } else if (conf->affinity_auto) {
         cpu_set_t allowed;
         if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
             return boot_fail("sched_getaffinity", errno);

@@ -84,6 +84,12 @@ struct listener {
     const struct conf_listen *conf;
     int fd;
     uint16_t port;
+    uint32_t part; /* of the sockets that share its address */
+};
+
+/* Another worker of this generation, by slot: when its heartbeat was last seen to move. */
+struct peer {
+    uint64_t beat, moved_ns;
 };
 
 struct worker {
@@ -106,6 +112,9 @@ struct worker {
     ev_prepare newcomers;
 
     struct listener *listeners;
+    size_t listener_count;
+    bool watching; /* the listeners */
+    struct peer peers[SCORE_SLOTS_MAX];
     struct connection *connections;
     struct link free, idle, deferred, fresh; /* idle: the longest idle first */
     uint64_t connection_number;
@@ -137,6 +146,7 @@ int worker_boot(const struct worker_args *args);
 
 /* 0, or a negative errno. */
 int admission_init(struct worker *w);
+void admission_help(struct worker *w);
 void admission_happen(struct worker *w, enum adm_event_kind kind, uint64_t value);
 void admission_free(struct worker *w);
 

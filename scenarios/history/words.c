@@ -26,6 +26,7 @@ LIST(report, HIST_REPORT_LIST)
 LIST(target, HIST_TARGET_LIST)
 LIST(leftover, HIST_LEFTOVER_LIST)
 LIST(pause, HIST_PAUSE_LIST)
+LIST(trait, HIST_TRAIT_LIST)
 LIST(why, HIST_WHY_LIST)
 LIST(upgrade, HIST_UPGRADE_LIST)
 LIST(param, HIST_PARAM_LIST)
@@ -58,6 +59,7 @@ const struct hist_list hist_lists[] = {
     {"target", target_words, COUNT_OF(target_words)},
     {"leftover", leftover_words, COUNT_OF(leftover_words)},
     {"pause", pause_words, COUNT_OF(pause_words)},
+    {"trait", trait_words, COUNT_OF(trait_words)},
     {"why", why_words, COUNT_OF(why_words)},
     {"upgrade", upgrade_words, COUNT_OF(upgrade_words)},
     {"param", param_words, COUNT_OF(param_words)},
@@ -103,6 +105,7 @@ NAME_FUNCTION(report)
 NAME_FUNCTION(target)
 NAME_FUNCTION(leftover)
 NAME_FUNCTION(pause)
+NAME_FUNCTION(trait)
 NAME_FUNCTION(why)
 NAME_FUNCTION(upgrade)
 NAME_FUNCTION(param)

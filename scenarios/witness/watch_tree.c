@@ -12,6 +12,7 @@
 static const uint64_t exit_event_patience_ns = 200000000;
 /* Mappings are counted when the process's size changed, or when the count is this old. */
 static const uint64_t mappings_age_ns = 1000000000, mappings_pause_ns = 100000000;
+static const uint64_t traits_pause_ns = 100000000;
 
 static struct watch_process *add(struct watch_tree *tree, pid_t pid, pid_t parent, uint64_t t_ns);
 static void find_children(struct watch_tree *tree, struct watch_process *parent);
@@ -175,6 +176,29 @@ static void count_mappings(struct watch_process *p, uint64_t size, uint64_t now_
     p->mappings_ns = now_ns;
 }
 
+/* While a process becomes what it is to be, or ends, its traits change: only what was read twice
+ * the same is recorded. */
+static void note_traits(struct watch_tree *tree, struct watch_process *p, uint64_t now_ns)
+{
+    struct watch_traits before = p->traits;
+    if (p->parent != tree->root && p->pid != tree->root)
+        return;
+    if (p->traits_ns == 0)
+        p->traits_ns = now_ns;
+    if (now_ns - p->traits_ns < traits_pause_ns)
+        return;
+    p->traits_ns = now_ns;
+    if (!watch_traits_read(p->pid, &p->traits))
+        return;
+    for (unsigned i = 0; i < HIST_TRAIT_COUNT; i++) {
+        uint64_t value = p->traits.values[i];
+        if (value != before.values[i] || value == p->recorded.values[i])
+            continue;
+        p->recorded.values[i] = value;
+        put(tree, HIST_WATCH_TRAIT, now_ns, p->pid, i, value, 0);
+    }
+}
+
 static void sample(struct watch_tree *tree, struct watch_process *p, const struct proc_stat *stat,
                    uint64_t now_ns)
 {
@@ -221,6 +245,7 @@ static bool look_at(struct watch_tree *tree, struct watch_process *p)
     } else if (!p->exited) {
         note_exec(tree, p, stat.stack_start, after_ns);
         sample(tree, p, &stat, before_ns);
+        note_traits(tree, p, before_ns);
     }
     return false;
 }

@@ -10,6 +10,7 @@
 #include "scenarios/history/hist.h"
 #include "scenarios/witness/watch_connector.h"
 #include "scenarios/witness/watch_proc.h"
+#include "scenarios/witness/watch_trait.h"
 
 enum { WATCH_BUCKETS = 1024, WATCH_CHILDREN_MAX = 4096 };
 
@@ -22,7 +23,9 @@ struct watch_process {
     bool fathered; /* it has had children */
     uint64_t start_ticks, stack_start;
     uint64_t exit_ns, gone_ns; /* gone: it was seen ended, but its exit event has not come */
-    uint64_t mappings_ns, mappings_size; /* when they were counted, and the size at that time */
+    uint64_t mappings_ns, mappings_size;  /* when they were counted, and the size at that time */
+    uint64_t traits_ns;                   /* when they were read; 0: when it was first seen */
+    struct watch_traits traits, recorded; /* as last read, as last recorded */
     uint32_t fds, mappings;
     struct watch_process *next, *next_in_bucket;
 };

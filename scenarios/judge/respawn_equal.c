@@ -1,0 +1,163 @@
+/* respawn/equal: a worker that takes another's place is what that one was. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "scenarios/history/words.h"
+#include "scenarios/judge/causes.h"
+#include "scenarios/judge/later.h"
+
+enum { BORN_MAX = 1024 };
+typedef unsigned long long ull;
+
+struct born {
+    struct hist_record birth;
+    uint32_t pid, gen;
+    int16_t slot;
+    bool again; /* it took another's place */
+    bool known[HIST_TRAIT_COUNT];
+    struct hist_record traits[HIST_TRAIT_COUNT];
+    struct hist_record answer; /* the latest it gave: which configuration it serves */
+};
+
+struct equal {
+    struct born *born; /* BORN_MAX of them */
+    size_t count;
+    uint64_t again, compared;
+};
+
+static struct born *born_find(const struct equal *e, uint32_t pid)
+{
+    for (size_t i = e->count; i-- > 0;) /* a number may be used again: the latest */
+        if (e->born[i].pid == pid)
+            return &e->born[i];
+    return NULL;
+}
+
+/* Who has a place that another had before it. Without a trace: a worker that is born while nothing
+ * but deaths can have asked for one. */
+static bool takes_a_place(const struct equal *e, const struct world *w, const struct hist_record *r)
+{
+    if (r->kind == HIST_WATCH_FORK)
+        return w->ready_ns != 0;
+    for (size_t i = 0; i < e->count; i++)
+        if (e->born[i].slot == r->slot && e->born[i].gen == r->gen)
+            return true;
+    return false;
+}
+
+static void equal_birth(struct judge_context *c, const struct hist_record *r)
+{
+    struct equal *e = c->state;
+    if (e->born == NULL && (e->born = calloc(BORN_MAX, sizeof(*e->born))) == NULL)
+        abort();
+    if (e->count == BORN_MAX)
+        return;
+    struct born *b = &e->born[e->count];
+    *b = (struct born){.birth = *r, .pid = r->pid, .gen = r->gen, .slot = r->slot};
+    b->again = takes_a_place(e, c->world, r);
+    e->again += b->again;
+    e->count++;
+}
+
+static void equal_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct equal *e = c->state;
+    const struct world_process *p = world_process(c->world, r->pid);
+    struct born *b;
+    switch (r->kind) {
+    case HIST_ENGINE_SPAWN:
+        equal_birth(c, r);
+        break;
+    case HIST_WATCH_FORK:
+        if (!traced(c->world) && p != NULL && p->is_worker)
+            equal_birth(c, r);
+        break;
+    default:
+        b = born_find(e, r->pid);
+        if (b != NULL && r->kind == HIST_CLIENT_FIRST_BYTE) {
+            b->answer = *r;
+        } else if (b != NULL && r->a < HIST_TRAIT_COUNT) {
+            b->known[r->a] = true;
+            b->traits[r->a] = *r;
+        }
+    }
+}
+
+/* Processors are given by place, all else is the same for every worker of a generation. */
+static bool is_like(const struct born *first, const struct born *b, bool own_place)
+{
+    return !first->again && first->gen == b->gen && (!own_place || first->slot == b->slot);
+}
+
+/* Does a first-born have the same? `like` is one of those that do not. */
+static bool equal_trait(const struct equal *e, const struct born *b, unsigned trait,
+                        const struct hist_record **like)
+{
+    *like = NULL;
+    for (size_t i = 0; i < e->count; i++) {
+        const struct born *first = &e->born[i];
+        if (!first->known[trait] || !is_like(first, b, trait == HIST_TRAIT_AFFINITY))
+            continue;
+        if (first->traits[trait].b == b->traits[trait].b)
+            return true;
+        *like = &first->traits[trait];
+    }
+    return *like == NULL;
+}
+
+static void equal_compare(struct judge_context *c, const struct born *b)
+{
+    struct equal *e = c->state;
+    for (unsigned trait = 0; trait < HIST_TRAIT_COUNT; trait++) {
+        const struct hist_record *like;
+        if (!b->known[trait])
+            continue;
+        judge_seen(c, 1);
+        e->compared++;
+        if (!equal_trait(e, b, trait, &like))
+            judge_violate(c, &b->traits[trait], like,
+                          "worker %u took another's place and differs from those before it in its "
+                          "%s",
+                          b->pid, hist_trait_name(trait));
+    }
+    for (size_t i = 0; b->answer.gen != 0 && i < e->count; i++) {
+        const struct born *first = &e->born[i];
+        if (!is_like(first, b, false) || first->answer.gen <= b->answer.gen)
+            continue;
+        judge_violate(c, &b->answer, &first->answer,
+                      "worker %u took another's place and serves configuration %u, not %u", b->pid,
+                      b->answer.gen, first->answer.gen);
+        break;
+    }
+}
+
+static void equal_finish(struct judge_context *c)
+{
+    struct equal *e = c->state;
+    bool sure = traced(c->world) || c->world->reloads_asked == 0;
+    for (size_t i = 0; sure && i < e->count; i++)
+        if (e->born[i].again)
+            equal_compare(c, &e->born[i]);
+    if (!sure)
+        judge_unknown(c, "who takes a place and who is new cannot be told in a run with reloads");
+    else if (e->again == 0)
+        judge_unknown(c, "no worker took another's place");
+    else if (c->result->checked == 0)
+        judge_unknown(c, "no worker that took another's place lived for long enough to be seen");
+    judge_strength(c, "%llu workers that took another's place, %llu traits compared", (ull)e->again,
+                   (ull)e->compared);
+}
+
+static void equal_release(void *state)
+{
+    struct equal *e = state;
+    free(e->born);
+}
+
+static const unsigned equal_kinds[] = {HIST_ENGINE_SPAWN, HIST_WATCH_FORK, HIST_WATCH_TRAIT,
+                                       HIST_CLIENT_FIRST_BYTE, HIST_NONE};
+const struct checker judge_respawn_equal = {.kinds = equal_kinds,
+                                            .state_size = sizeof(struct equal),
+                                            .observe = equal_observe,
+                                            .finish = equal_finish,
+                                            .release = equal_release};

@@ -240,7 +240,8 @@ static void bury(struct sim *s, struct sim_row *row, int status)
                                         .a = (uint64_t)(unsigned)status});
     kernel_close(&s->kernel, s->master.process, row->channel_fd);
     row->pid = 0;
-    if (sim_sabotage(s, s->master.process, FAULT_sabotage_reset_queue)) {
+    bool listens = s->master.sup.mode < SUP_MODE_QUITTING;
+    if (listens && sim_sabotage(s, s->master.process, FAULT_sabotage_reset_queue)) {
         kernel_listener_stop(&s->kernel, s->master.process, s->master.listen_fd, true);
         kernel_listener_stop(&s->kernel, s->master.process, s->master.listen_fd, false);
     }

@@ -9,8 +9,8 @@
 #define HAS(t, who, trait, value) t " watch.trait pid=" who " a=" trait " b=" value "\n"
 #define FIRST                                                                                      \
     HAS("0.2", "11", "affinity", "1")                                                              \
-    HAS("0.2", "12", "affinity", "2") HAS("0.2", "11", "limits", "7")                              \
-        HAS("0.2", "12", "limits", "7")
+    HAS("0.2", "12", "affinity", "2")                                                              \
+    HAS("0.2", "11", "limits", "7") HAS("0.2", "12", "limits", "7")
 #define AGAIN "1 engine.worker_exit pid=11 slot=0 gen=1 a=9\n1.1 engine.spawn pid=13 slot=0 gen=1\n"
 
 static void equal_holds_for_the_same(void **state)

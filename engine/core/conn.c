@@ -25,8 +25,46 @@ static void begin(const struct step *s)
     c->why = CONN_WHY_DONE;
     c->opened_ns = s->now_ns;
     c->linger_end_ns = CONN_NEVER_NS;
-    change(s, CONN_FRESH, after(s, c->limits->header_timeout_ns));
+    enum conn_state state = told(s, CONN_SHAKES) ? CONN_SHAKING : CONN_FRESH;
+    change(s, state, after(s, c->limits->header_timeout_ns));
     watch_read(s, true);
+}
+
+static void shake(const struct step *s)
+{
+    emit(s, CONN_DO_SHAKE);
+}
+
+/* It waits for the client... */
+static void shake_more(const struct step *s)
+{
+    watch_write(s, false);
+    watch_read(s, true);
+}
+
+/* ... or for room, and then what the client sends can wait. */
+static void shake_blocked(const struct step *s)
+{
+    watch_read(s, false);
+    watch_write(s, true);
+}
+
+/* The time for the first head has run since the connection was accepted. */
+static void shaken(const struct step *s)
+{
+    shake_more(s);
+    change(s, CONN_FRESH, s->c->deadline_ns);
+}
+
+/* Whoever is there does not speak what is spoken here. */
+static void refuse_client(const struct step *s)
+{
+    close_because(s, CONN_WHY_BAD);
+}
+
+static void shed(const struct step *s)
+{
+    close_because(s, CONN_WHY_SHED);
 }
 
 static void receive(const struct step *s)
@@ -373,14 +411,15 @@ static void time_out(const struct step *s)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define ROW(event, closed, fresh, reading, body, executing, writing, discarding, idle, tunnel,     \
-            lingering)                                                                             \
+#define ROW(event, closed, shaking, fresh, reading, body, executing, writing, discarding, idle,    \
+            tunnel, lingering)                                                                     \
     [CONN_EV_##event] = {                                                                          \
-        [CONN_CLOSED] = closed,         [CONN_FRESH] = fresh,                                      \
-        [CONN_READING] = reading,       [CONN_BODY] = body,                                        \
-        [CONN_EXECUTING] = executing,   [CONN_WRITING] = writing,                                  \
-        [CONN_DISCARDING] = discarding, [CONN_IDLE] = idle,                                        \
-        [CONN_TUNNEL] = tunnel,         [CONN_LINGERING] = lingering,                              \
+        [CONN_CLOSED] = closed,       [CONN_SHAKING] = shaking,                                    \
+        [CONN_FRESH] = fresh,         [CONN_READING] = reading,                                    \
+        [CONN_BODY] = body,           [CONN_EXECUTING] = executing,                                \
+        [CONN_WRITING] = writing,     [CONN_DISCARDING] = discarding,                              \
+        [CONN_IDLE] = idle,           [CONN_TUNNEL] = tunnel,                                      \
+        [CONN_LINGERING] = lingering,                                                              \
     },
 
 static conn_cell *const table[CONN_EVENT_COUNT][CONN_STATE_COUNT] = {

@@ -15,6 +15,8 @@
  *   - Bytes already buffered (pipelined requests) never wait for readability: the flag
  *     CONN_BUFFERED of an event says that there are some, and PARSE follows.
  *
+ * Before the first request, with TLS or a PROXY header: READABLE -> SHAKE, until SHAKEN; bytes of a
+ *     request that the driver has by then are reported as BYTES at once.
  * A request in the usual case:
  *     READABLE -> RECV; BYTES -> PARSE; HEAD_DONE -> EXECUTE; RESPONSE -> KEEP | ANNOUNCE;
  *     (send) ANSWERED -> nothing (idle), or PARSE, or SHUTDOWN_WRITE ..., or CLOSE
@@ -39,6 +41,7 @@
 /* S(SYMBOL, "word", "meaning") */
 #define CONN_STATES(S)                                                                             \
     S(CLOSED, "closed", "no connection")                                                           \
+    S(SHAKING, "shaking", "a PROXY header is read, or TLS agreed on, before the first request")    \
     S(FRESH, "fresh", "accepted, not a byte yet")                                                  \
     S(READING, "reading", "a part of a request's head has come")                                   \
     S(BODY, "body", "the handler waits for the request's body")                                    \
@@ -58,7 +61,9 @@ enum conn_state {
 
 /* E(SYMBOL, "word", "meaning") */
 #define CONN_EVENTS(E)                                                                             \
-    E(ACCEPTED, "accepted", "a connection was accepted (flag DRAINING if the worker drains)")      \
+    E(ACCEPTED, "accepted",                                                                        \
+      "a connection was accepted (flags SHAKES; DRAINING if the worker drains)")                   \
+    E(SHAKEN, "shaken", "what comes before the first request is over")                             \
     E(READABLE, "readable", "the socket is readable")                                              \
     E(BYTES, "bytes", "recv gave bytes")                                                           \
     E(EMPTY, "empty", "recv had nothing yet")                                                      \
@@ -67,7 +72,7 @@ enum conn_state {
     E(ERROR, "error", "another failure of a call on the socket")                                   \
     E(HEAD_MORE, "head-more", "the parser wants more")                                             \
     E(HEAD_DONE, "head-done", "a head is complete (flags KEEP_ALIVE, HAS_BODY, EXPECTS)")          \
-    E(HEAD_BAD, "head-bad", "the head is refused (status)")                                        \
+    E(HEAD_BAD, "head-bad", "the head is refused (status); while shaking: nobody to be told")      \
     E(BODY_WANTED, "body-wanted", "the handler wants the body, or wants it again after HELD")      \
     E(BODY_HELD, "body-held", "the handler can take no more of the body for now")                  \
     E(BODY_DONE, "body-done", "the whole body has come (flag BUFFERED)")                           \
@@ -94,6 +99,7 @@ enum conn_event_kind {
 };
 
 enum conn_event_flag {
+    CONN_SHAKES = 1 << 0,     /* ACCEPTED: a PROXY header or TLS comes before the first request */
     CONN_KEEP_ALIVE = 1 << 0, /* HEAD_DONE: the client would keep the connection */
     CONN_HAS_BODY = 1 << 1,   /* HEAD_DONE: a body follows */
     CONN_EXPECTS = 1 << 2,    /* HEAD_DONE: the client waits for 100 before it sends it */
@@ -129,6 +135,8 @@ struct conn_event {
     E(READ_OFF, "read-off", "do not")                                                              \
     E(WRITE_ON, "write-on", "watch the socket for room")                                           \
     E(WRITE_OFF, "write-off", "do not")                                                            \
+    E(SHAKE, "shake",                                                                              \
+      "go on with what comes first: SHAKEN, EMPTY, BLOCKED, HEAD_BAD, END, RESET or ERROR")        \
     E(RECV, "recv", "recv once: BYTES, EMPTY, END, RESET or ERROR")                                \
     E(PARSE, "parse", "feed the parser what is buffered: HEAD_MORE, HEAD_DONE or HEAD_BAD")        \
     E(PARSE_BODY, "parse-body",                                                                    \

@@ -11,7 +11,8 @@
 static const struct {
     unsigned flag, states;
 } allowed[] = {
-    {WRITE_WATCHED, STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(TUNNEL)},
+    {WRITE_WATCHED,
+     STATE(SHAKING) | STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(TUNNEL)},
     {LAST_LOOK, STATE(FRESH) | STATE(IDLE)},
     {CLOSES, STATE(WRITING) | STATE(LINGERING)},
     {BODY_LEFT,
@@ -34,10 +35,12 @@ void conn_check(const struct conn *c)
         CORE_CHECK(!(c->flags & allowed[i].flag) || IN(allowed[i].states, c->state));
     CORE_CHECK(c->state != CONN_CLOSED || c->flags == 0);
     CORE_CHECK(!IN(WATCHES_INPUT, c->state) || c->flags & READ_WATCHED);
+    CORE_CHECK(c->state != CONN_SHAKING ||
+               !(c->flags & READ_WATCHED) != !(c->flags & WRITE_WATCHED));
     CORE_CHECK(!(c->flags & ENDED) || !(c->flags & READ_WATCHED));
     CORE_CHECK(!IN(HAS_NO_DEADLINE, c->state) || c->deadline_ns == CONN_NEVER_NS);
     CORE_CHECK(c->state != CONN_IDLE || !(c->flags & FLAGS_OF_REQUEST));
-    CORE_CHECK(c->state != CONN_FRESH || c->requests == 0);
+    CORE_CHECK((c->state != CONN_FRESH && c->state != CONN_SHAKING) || c->requests == 0);
     CORE_CHECK(c->state != CONN_BODY || c->flags & BODY_LEFT);
     CORE_CHECK(c->state != CONN_DISCARDING || c->flags & BODY_LEFT);
     CORE_CHECK(c->state != CONN_LINGERING || c->deadline_ns <= c->linger_end_ns);

@@ -72,6 +72,7 @@ static inline const char *rig_step(struct rig *r, struct conn_event event)
 static inline void rig_lead(struct rig *r, enum conn_state state)
 {
     static const struct conn_event accepted = {.kind = CONN_EV_ACCEPTED},
+                                   shakes = {.kind = CONN_EV_ACCEPTED, .flags = CONN_SHAKES},
                                    bytes = {.kind = CONN_EV_BYTES},
                                    head = {.kind = CONN_EV_HEAD_DONE,
                                            .flags = CONN_KEEP_ALIVE | CONN_HAS_BODY},
@@ -82,6 +83,7 @@ static inline void rig_lead(struct rig *r, enum conn_state state)
                                    over = {.kind = CONN_EV_BODY_DONE},
                                    answered = {.kind = CONN_EV_ANSWERED};
     static const struct conn_event *const paths[CONN_STATE_COUNT][8] = {
+        [CONN_SHAKING] = {&shakes},
         [CONN_FRESH] = {&accepted},
         [CONN_READING] = {&accepted, &bytes},
         [CONN_BODY] = {&accepted, &bytes, &head, &wanted},

@@ -53,6 +53,14 @@ static struct conn_event received(void)
     return (struct conn_event){.kind = kinds[draw(draw(16) ? 5 : 8)]};
 }
 
+static struct conn_event shaken(void)
+{
+    static const uint8_t kinds[] = {CONN_EV_SHAKEN,  CONN_EV_SHAKEN, CONN_EV_EMPTY,
+                                    CONN_EV_BLOCKED, CONN_EV_ERROR,  CONN_EV_HEAD_BAD,
+                                    CONN_EV_END,     CONN_EV_RESET};
+    return (struct conn_event){.kind = kinds[draw(draw(16) ? 4 : 8)], .flags = some(CONN_PROGRESS)};
+}
+
 static struct conn_event parsed(struct world *w)
 {
     static const uint8_t kinds[] = {CONN_EV_HEAD_MORE, CONN_EV_HEAD_DONE, CONN_EV_HEAD_DONE,
@@ -102,6 +110,10 @@ static bool follow(struct world *w, const struct conn_effect *effect, struct con
         w->recvs++;
         *next = received();
         return true;
+    case CONN_DO_SHAKE:
+        w->recvs++;
+        *next = shaken();
+        return true;
     case CONN_DO_PARSE:
         assert_false(w->said_close); /* no request after an announced close */
         *next = parsed(w);
@@ -144,7 +156,9 @@ static void begin_life(struct world *w)
     w->alive = true;
     w->said_close = w->said_keep = false;
     w->lives++;
-    tell(w, (struct conn_event){.kind = CONN_EV_ACCEPTED, .flags = draw(8) ? 0 : CONN_DRAINING});
+    tell(w,
+         (struct conn_event){.kind = CONN_EV_ACCEPTED,
+                             .flags = (draw(8) ? 0 : CONN_DRAINING) | (draw(8) ? 0 : CONN_SHAKES)});
 }
 
 /* A handler's next move in the state it is in. */

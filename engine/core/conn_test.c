@@ -37,7 +37,7 @@ static void has_a_cell_for_everything(void **state)
             assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGABRT);
             aborted += WIFSIGNALED(status) ? 1 : 0;
         }
-    assert_true(aborted > 60 && aborted < 130);
+    assert_true(aborted > 80 && aborted < 170);
 }
 
 static void serves_and_keeps(void **state)
@@ -67,6 +67,53 @@ static void serves_and_keeps(void **state)
     assert_true(conn_closes(&r.c));
     EXPECT(&r, "close:done", EV(ANSWERED)); /* the client asked for it and has sent all */
     assert_int_equal(r.c.requests, 2);
+}
+
+static void shakes_hands_first(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_start(&r);
+    EXPECT(&r, "read-on", EV(ACCEPTED), FLAGS(CONN_SHAKES));
+    assert_int_equal(r.c.state, CONN_SHAKING);
+    uint64_t deadline_ns = r.now_ns + SECONDS(60);
+    EXPECT(&r, "shake", EV(READABLE));
+    r.now_ns += SECONDS(20);
+    EXPECT(&r, "", EV(EMPTY));
+    EXPECT(&r, "shake", EV(READABLE));
+    EXPECT(&r, "read-off write-on", EV(BLOCKED)); /* what the client sends can wait */
+    EXPECT(&r, "shake", EV(WRITABLE));
+    EXPECT(&r, "write-off read-on", EV(EMPTY));
+    EXPECT(&r, "shake", EV(READABLE));
+    EXPECT(&r, "", EV(SHAKEN));
+    assert_int_equal(r.c.state, CONN_FRESH);
+    assert_int_equal(conn_next_deadline_ns(&r.c), deadline_ns); /* the first head's time runs */
+    EXPECT(&r, "parse", EV(BYTES));
+    rig_lead(&r, CONN_SHAKING); /* the last of it was written */
+    rig_step(&r, (struct conn_event){EV(BLOCKED)});
+    EXPECT(&r, "write-off read-on", EV(SHAKEN));
+}
+
+static void shaking_hands_ends_in_many_ways(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_lead(&r, CONN_SHAKING);
+    EXPECT(&r, "close:bad", EV(HEAD_BAD));
+    rig_lead(&r, CONN_SHAKING);
+    EXPECT(&r, "close:peer", EV(END));
+    rig_lead(&r, CONN_SHAKING);
+    EXPECT(&r, "close:shed", EV(REAP));
+    rig_lead(&r, CONN_SHAKING); /* a drain lets it go on, and bounds it like everything */
+    EXPECT(&r, "", EV(DRAIN));
+    r.now_ns += SECONDS(60);
+    EXPECT(&r, "close:timeout", EV(TIMER));
+    rig_lead(&r, CONN_SHAKING);
+    rig_step(&r, (struct conn_event){EV(DRAIN)});
+    rig_step(&r, (struct conn_event){EV(SHAKEN)});
+    EXPECT(&r, "parse", EV(BYTES));
+    EXPECT(&r, "execute", EV(HEAD_DONE), FLAGS(CONN_KEEP_ALIVE));
+    EXPECT(&r, "announce", EV(RESPONSE));
 }
 
 static void pipelined_requests_do_not_wait(void **state)
@@ -274,7 +321,7 @@ static void limits_announce_the_close(void **state)
 static void a_drain_finishes_what_has_begun(void **state)
 {
     (void)state;
-    for (unsigned s = CONN_FRESH; s < CONN_STATE_COUNT; s++) {
+    for (unsigned s = CONN_SHAKING; s < CONN_STATE_COUNT; s++) {
         struct rig r;
         rig_lead(&r, s);
         EXPECT(&r, "", EV(DRAIN));
@@ -331,7 +378,7 @@ static void a_drain_shortens_idleness_only_if_told(void **state)
 static void the_bound_cuts_everything(void **state)
 {
     (void)state;
-    for (unsigned s = CONN_FRESH; s < CONN_LINGERING; s++) {
+    for (unsigned s = CONN_SHAKING; s < CONN_LINGERING; s++) {
         struct rig r;
         rig_lead(&r, s);
         EXPECT(&r, "close:drain", EV(CUT));
@@ -468,6 +515,8 @@ int main(void)
         cmocka_unit_test(is_small),
         cmocka_unit_test(has_a_cell_for_everything),
         cmocka_unit_test(serves_and_keeps),
+        cmocka_unit_test(shakes_hands_first),
+        cmocka_unit_test(shaking_hands_ends_in_many_ways),
         cmocka_unit_test(pipelined_requests_do_not_wait),
         cmocka_unit_test(a_body_is_read_when_wanted),
         cmocka_unit_test(a_small_unwanted_body_is_dropped),

@@ -70,15 +70,24 @@ void answer_page(struct exchange *x, int status)
     x->handler = NULL;
     struct builder page;
     builder_start(&page, &x->pool, 256);
+    int seen = status_seen(status);
+    struct conf_str note = status_note(status);
+    /* The page says what browsers and RFC 9110 call it, the status line what nginx does. */
+    struct conf_str title = status == 302 ? STR("Found") : status_title(seen);
     for (int part = 0; part < 2; part++) {
         builder_add(&page, part == 0 ? STR("<html>\r\n<head><title>")
                                      : STR("</title></head>\r\n<body>\r\n<center><h1>"));
-        builder_add_u64(&page, (uint64_t)status);
+        builder_add_u64(&page, (uint64_t)seen);
         builder_add_char(&page, ' ');
-        /* The page says what browsers and RFC 9110 call it, the status line what nginx does. */
-        builder_add(&page, status == 302 ? STR("Found") : status_title(status));
+        builder_add(&page, part == 0 && note.len > 0 ? note : title);
     }
-    builder_add(&page, STR("</h1></center>\r\n<hr><center>"));
+    builder_add(&page, STR("</h1></center>\r\n"));
+    if (note.len > 0) {
+        builder_add(&page, STR("<center>"));
+        builder_add(&page, note);
+        builder_add(&page, STR("</center>\r\n"));
+    }
+    builder_add(&page, STR("<hr><center>"));
     builder_add(&page, answer_server_words(x));
     builder_add(&page, STR("</center>\r\n</body>\r\n</html>\r\n"));
     struct conf_str text = builder_end(&page);
@@ -96,9 +105,10 @@ static void answer_add_origin(struct exchange *x, struct builder *to)
 {
     struct conf_str none = STR("");
     struct conf_str port = variable_value(x, VAR_server_port, none);
-    builder_add(to, STR("http://"));
+    bool secure = x->client->tls != NULL;
+    builder_add(to, secure ? STR("https://") : STR("http://"));
     builder_add(to, variable_value(x, VAR_host, none));
-    if (port.len > 0 && !str_equal(port, STR("80"))) {
+    if (port.len > 0 && !str_equal(port, secure ? STR("443") : STR("80"))) {
         builder_add_char(to, ':');
         builder_add(to, port);
     }
@@ -212,6 +222,7 @@ struct conf_str exchange_head(struct exchange *x, bool close)
     struct answer *answer = &x->answer;
     struct builder head;
     builder_start(&head, &x->pool, 512);
+    answer->status = status_seen(answer->status);
     answer_add_status_line(&head, answer->status);
     builder_add(&head, answer_server_line(x));
     date_update(&x->site->date, x->site->wall_ns);

@@ -10,6 +10,8 @@
 #include "engine/http/handler.h"
 #include "engine/http/phases.h"
 #include "engine/http/route.h"
+#include "engine/http/secure.h"
+#include "engine/http/status.h"
 #include "engine/http/uri.h"
 #include "engine/os/log.h"
 
@@ -114,7 +116,9 @@ void exchange_execute(struct exchange *x, const char *buf)
     }
     x->server = route_request(x);
     x->location = x->server->fallback;
-    int refusal = exchange_normalise(x);
+    int refusal = secure_refusal(x);
+    if (refusal == 0)
+        refusal = exchange_normalise(x);
     if (refusal != 0) {
         exchange_refuse(x, buf, refusal);
         return;
@@ -312,7 +316,7 @@ bool exchange_must_close(const struct exchange *x)
 {
     const struct answer *answer = &x->answer;
     bool endless = answer->body == BODY_PULL && !answer->length_known && !answer->upgraded;
-    return endless && x->head.minor == 0;
+    return (endless && x->head.minor == 0) || status_note(answer->status).len > 0;
 }
 
 void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)

@@ -52,11 +52,18 @@ union http_address {
     struct sockaddr_in in;
     struct sockaddr_in6 in6;
 };
+/* What a PROXY header says; known: it named addresses. */
+struct http_proxied {
+    union http_address source, destination;
+    bool known;
+};
 struct http_client {
     const struct conf_listen *listen;
     union http_address peer;
-    uint64_t number;   /* $connection */
-    uint32_t requests; /* this one included */
+    struct tls *tls;                    /* NULL: it speaks plainly */
+    const struct http_proxied *proxied; /* NULL: there was no PROXY header */
+    uint64_t number;                    /* $connection */
+    uint32_t requests;                  /* this one included */
     int fd;
     bool pipelined;
 };

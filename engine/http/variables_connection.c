@@ -40,7 +40,7 @@ GETTER(remote_port)
 
 GETTER(scheme)
 {
-    return STR("http");
+    return x->client->tls != NULL ? STR("https") : STR("http");
 }
 
 GETTER(server_addr)

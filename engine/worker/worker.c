@@ -268,6 +268,8 @@ static int worker_open(struct worker *w)
         .pid = getpid(),
     };
     http_site_tick(&w->site, clock_now_ns(), clock_wall_ns());
+    if (args->tls != NULL)
+        tls_contexts_start(args->tls, args->zones, shake_choose);
     w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (w->loop == NULL) {
         log_line(LEVEL_EMERG, "a worker cannot start: no event loop");

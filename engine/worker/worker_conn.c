@@ -48,6 +48,9 @@ static void turn_perform(struct turn *t, const struct conn_effect *effect)
     case CONN_DO_WRITE_OFF:
         c->events &= (uint8_t)~EV_WRITE;
         break;
+    case CONN_DO_SHAKE:
+        io_shake(t);
+        break;
     case CONN_DO_RECV:
         io_receive(t);
         break;
@@ -84,6 +87,7 @@ static void turn_perform(struct turn *t, const struct conn_effect *effect)
             c->in->at = c->in->len;
         break;
     case CONN_DO_SHUTDOWN_WRITE:
+        wire_say_goodbye(c);
         sys_shutdown_write(c->client.fd);
         break;
     case CONN_DO_CLOSE:
@@ -146,6 +150,8 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
     struct connection *c = io->data;
     (void)loop;
     struct turn turn = {.c = c};
+    if (c->read_waits_room && (revents & EV_WRITE))
+        revents |= EV_READ;
     if (revents & EV_WRITE & c->events)
         turn_push(&turn, CONN_EV_WRITABLE, 0);
     else if (revents & EV_READ & c->events)
@@ -179,12 +185,17 @@ static void connection_watch(struct connection *c)
 {
     if (c->fresh)
         return;
-    if ((c->io.events & (EV_READ | EV_WRITE)) == c->events && ev_is_active(&c->io))
-        return;
-    ev_io_stop(c->worker->loop, &c->io);
-    ev_io_modify(&c->io, c->events);
-    if (c->events != 0)
-        ev_io_start(c->worker->loop, &c->io);
+    int events = c->events;
+    if (c->read_waits_room && (events & EV_READ))
+        events = EV_WRITE;
+    if ((c->io.events & (EV_READ | EV_WRITE)) != events || !ev_is_active(&c->io)) {
+        ev_io_stop(c->worker->loop, &c->io);
+        ev_io_modify(&c->io, events);
+        if (events != 0)
+            ev_io_start(c->worker->loop, &c->io);
+    }
+    if (c->client.tls != NULL && (events & EV_READ) && wire_pending(c))
+        ev_feed_event(c->worker->loop, &c->io, EV_READ);
 }
 
 /* Sets the timer for what comes first. A timer that comes too early is left alone: deadlines move
@@ -210,6 +221,7 @@ static enum gauge connection_gauge_of(enum conn_state state)
     case CONN_FRESH:
     case CONN_IDLE:
         return GAUGE_WAITING;
+    case CONN_SHAKING:
     case CONN_READING:
         return GAUGE_READING;
     case CONN_BODY:
@@ -259,7 +271,7 @@ static void connection_settle(struct connection *c)
     }
     connection_count(c, connection_gauge_of(state));
     if (!c->deferred && !c->fresh)
-        connection_list(c, state == CONN_IDLE || state == CONN_FRESH);
+        connection_list(c, state == CONN_IDLE || state == CONN_FRESH || state == CONN_SHAKING);
     connection_watch(c);
     connection_arm(c);
 }
@@ -339,7 +351,7 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
         (struct http_client){.listen = listener->conf, .number = ++w->connection_number, .fd = fd};
     connection_remember_peer(c, peer);
     c->last_nonce = 0;
-    c->nodelay = c->vanishing = false;
+    c->nodelay = c->vanishing = c->read_waits_room = false;
     c->fresh = true;
     link_append(&w->fresh, &c->link);
     ev_prepare_start(w->loop, &w->newcomers);
@@ -349,7 +361,9 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
     worker_record(w, HIST_ENGINE_ACCEPT,
                   &(struct hist_record){.conn = c->hist_id, .a = listener->port});
     conn_use(&c->conn, &w->limits[server->fallback->number]);
-    connection_happen(c, CONN_EV_ACCEPTED, w->adm.state == ADM_DRAINING ? CONN_DRAINING : 0);
+    unsigned flags = w->adm.state == ADM_DRAINING ? CONN_DRAINING : 0;
+    flags |= listener->conf->ssl || listener->conf->proxy_protocol ? CONN_SHAKES : 0;
+    connection_happen(c, CONN_EV_ACCEPTED, flags);
 }
 
 static void connection_record_close(struct connection *c, unsigned why)
@@ -371,6 +385,10 @@ static void connection_close(struct turn *t, const struct conn_effect *effect)
     ev_timer_stop(w->loop, &c->timer);
     c->timer_ns = 0;
     c->events = 0;
+    bool midway = c->flight != NULL && !c->flight->over;
+    if (effect->kind == CONN_DO_CLOSE && !midway) /* nobody shall take half an answer for whole */
+        wire_say_goodbye(c);
+    shake_end(c);
     if (effect->kind == CONN_DO_RESET)
         sys_close_reset(c->client.fd);
     else
@@ -402,9 +420,9 @@ void connections_tell(struct worker *w, enum conn_event_kind kind)
 
 static bool connection_is_spared(const struct connection *c)
 {
+    bool is_new = c->conn.state == CONN_FRESH || c->conn.state == CONN_SHAKING;
     return c->conn.state == CONN_CLOSED || conn_leaves(&c->conn) ||
-           (c->conn.state == CONN_FRESH &&
-            c->worker->site.now_ns - c->conn.opened_ns < FRESH_PATIENCE_NS);
+           (is_new && c->worker->site.now_ns - c->conn.opened_ns < FRESH_PATIENCE_NS);
 }
 
 /* The longest idle connection that may be told; NULL: there is none. */
@@ -506,6 +524,7 @@ void connections_free(struct worker *w)
     for (uint32_t i = 0; w->connections != NULL && i < w->args->conf->worker_connections; i++) {
         flight_give(w, w->connections[i].flight);
         buffer_give(w, w->connections[i].in);
+        shake_end(&w->connections[i]);
     }
     free(w->limits);
     free(w->connections);

@@ -4,7 +4,9 @@
  *   worker_boot.c    what the process becomes before it serves: limits, user, priority, CPU
  *   worker_accept.c  carries out what admission (engine/core/adm.h) decides
  *   worker_conn.c    carries out what a connection (engine/core/conn.h) decides
+ *   worker_shake.c   what comes before the first request: PROXY headers, TLS
  *   worker_io.c      moves bytes: receives, parses, sends
+ *   worker_wire.c    how they move: plainly or through TLS
  *   worker_memory.c  buffers and flights, held only while a connection needs them */
 #ifndef ENGINE_WORKER_WORKER_IMPL_H
 #define ENGINE_WORKER_WORKER_IMPL_H
@@ -16,6 +18,7 @@
 #include "engine/core/conn.h"
 #include "engine/http/access_log.h"
 #include "engine/http/exchange.h"
+#include "engine/tls/tls.h"
 #include "engine/worker/worker.h"
 #include "scenarios/history/hist.h"
 
@@ -75,7 +78,8 @@ struct connection {
     bool deferred;
     bool fresh; /* just accepted: it is read once before it is watched */
     bool nodelay;
-    bool vanishing; /* sabotage.vanish: leaves no trace */
+    bool read_waits_room; /* TLS must write before it can read on */
+    bool vanishing;       /* sabotage.vanish: leaves no trace */
 };
 
 struct listener {
@@ -123,7 +127,7 @@ struct worker {
     struct buffer *spare_buffers;
     struct flight *spare_flights;
     unsigned spare_buffer_count, spare_flight_count;
-    char scratch[BUFFER_BYTES]; /* for input that is thrown away */
+    char scratch[BUFFER_BYTES]; /* for input that is thrown away, and records of TLS */
 };
 
 /* ---- worker.c ----------------------------------------------------------------------------------
@@ -174,9 +178,30 @@ struct turn {
 void turn_push(struct turn *t, enum conn_event_kind kind, unsigned flags);
 void turn_push_event(struct turn *t, struct conn_event event);
 
+/* ---- worker_shake.c ----------------------------------------------------------------------------
+ */
+
+void io_shake(struct turn *t);
+tls_choose shake_choose;
+/* The connection is over. */
+void shake_end(struct connection *c);
+
+/* ---- worker_wire.c -----------------------------------------------------------------------------
+ */
+
+/* Sends of the answer's texts, or of its file up to `most` bytes. Bytes sent or -errno. */
+ssize_t wire_send(struct connection *c, size_t most);
+ssize_t wire_recv(struct connection *c, char *buf, size_t len);
+/* TLS's close_notify. False: there is no room for it now. */
+bool wire_say_goodbye(struct connection *c);
+/* Is there input that no readiness of the socket will tell of? */
+bool wire_pending(const struct connection *c);
+
 /* ---- worker_io.c -------------------------------------------------------------------------------
  */
 
+/* A failed call on a connection's socket, as an event. */
+void io_push_failure(struct turn *t, int err);
 void io_receive(struct turn *t);
 void io_parse(struct turn *t);
 void io_parse_body(struct turn *t);

@@ -13,7 +13,7 @@ static bool io_make_room(struct connection *c);
 static void io_finish(struct turn *t);
 
 /* A failed call on a connection's socket, as an event. */
-static void io_push_failure(struct turn *t, int err)
+void io_push_failure(struct turn *t, int err)
 {
     bool reset = err == -ECONNRESET || err == -EPIPE;
     turn_push(t, reset ? CONN_EV_RESET : CONN_EV_ERROR, 0);
@@ -59,7 +59,7 @@ void io_receive(struct turn *t)
         return;
     }
     bool tunnel = c->conn.state == CONN_TUNNEL;
-    ssize_t got = sys_recv(c->client.fd, c->in->bytes + c->in->len, c->in->size - c->in->len);
+    ssize_t got = wire_recv(c, c->in->bytes + c->in->len, c->in->size - c->in->len);
     if (got > 0) {
         c->in->len += (uint32_t)got;
         WORKER_COUNT(c->worker, bytes_in, got);
@@ -383,7 +383,7 @@ void io_begin_answer(struct turn *t)
     if (answer->body == BODY_FILE) {
         flight->file_left = answer->length;
         flight->file_at = (off_t)answer->file_offset;
-        if (x->location->tcp_nopush)
+        if (x->location->tcp_nopush && c->client.tls == NULL)
             io_set_cork(c, true);
     }
     if (!closes)
@@ -391,61 +391,6 @@ void io_begin_answer(struct turn *t)
     if (answer->body == BODY_PULL && !answer->upgraded)
         io_pull(c); /* so that the first piece travels with the head */
     io_send(t);
-}
-
-/* Takes `sent` bytes off the front of a text; what is left of `sent`. */
-static size_t io_shift(struct conf_str *text, size_t sent)
-{
-    size_t part = sent < text->len ? sent : text->len;
-    *text = str_make(text->at + part, text->len - part);
-    return sent - part;
-}
-
-static void io_count_sent(struct connection *c, size_t sent, bool body)
-{
-    struct exchange *x = &c->flight->x;
-    x->bytes_sent += sent;
-    if (body)
-        x->body_sent += sent;
-    WORKER_COUNT(c->worker, bytes_out, sent);
-}
-
-/* Sends prefix, head and piece in one call. Bytes sent, 0 where there is nothing, or -errno. */
-static ssize_t io_send_texts(struct connection *c)
-{
-    struct flight *flight = c->flight;
-    struct conf_str *const texts[] = {&flight->prefix, &flight->head, &flight->piece};
-    struct iovec iov[3];
-    int count = 0;
-    for (int i = 0; i < 3; i++)
-        if (texts[i]->len > 0)
-            iov[count++] = (struct iovec){(void *)texts[i]->at, texts[i]->len};
-    if (count == 0)
-        return 0;
-    ssize_t sent = count == 1 ? sys_send(c->client.fd, iov[0].iov_base, iov[0].iov_len)
-                              : sys_writev_socket(c->client.fd, iov, count);
-    if (sent <= 0)
-        return sent < 0 ? sent : -EAGAIN;
-    size_t left = io_shift(&flight->prefix, (size_t)sent);
-    size_t body = io_shift(&flight->head, left);
-    io_shift(&flight->piece, body);
-    io_count_sent(c, (size_t)sent - body, false);
-    io_count_sent(c, body, true);
-    return sent;
-}
-
-static ssize_t io_send_file(struct connection *c, size_t most)
-{
-    struct flight *flight = c->flight;
-    size_t len = flight->file_left < most ? (size_t)flight->file_left : most;
-    ssize_t sent = sys_sendfile(c->client.fd, flight->x.answer.file_fd, &flight->file_at, len);
-    if (sent == 0)
-        return -EIO; /* the file is shorter than the length we announced */
-    if (sent > 0) {
-        flight->file_left -= (uint64_t)sent;
-        io_count_sent(c, (size_t)sent, true);
-    }
-    return sent;
 }
 
 static bool io_texts_wait(const struct flight *flight)
@@ -472,13 +417,16 @@ static enum pull io_next_piece(struct connection *c)
 void io_send(struct turn *t)
 {
     struct connection *c = t->c;
-    struct flight *flight = c->flight;
     size_t allowance = SEND_TURN_BYTES;
     bool progress = false;
     for (;;) {
         enum pull next = io_next_piece(c);
         if (next == PULL_END) {
-            io_finish(t);
+            /* That the answer is whole is said by TLS as well, before anything is closed. */
+            if (conn_closes(&c->conn) && !wire_say_goodbye(c))
+                turn_push(t, CONN_EV_BLOCKED, 0);
+            else
+                io_finish(t);
             return;
         }
         if (next == PULL_WAIT) {
@@ -489,7 +437,7 @@ void io_send(struct turn *t)
             turn_push(t, CONN_EV_ABANDONED, 0);
             return;
         }
-        ssize_t sent = io_texts_wait(flight) ? io_send_texts(c) : io_send_file(c, allowance);
+        ssize_t sent = wire_send(c, allowance);
         if (sent < 0 && sent != -EAGAIN) {
             io_push_failure(t, (int)sent);
             return;

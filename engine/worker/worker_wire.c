@@ -1,0 +1,169 @@
+/* How bytes leave and come: plainly, or as records of TLS. Answers go out in as few pieces as can
+ * be, head and body together. */
+#include <errno.h>
+
+#include "engine/os/log.h"
+#include "engine/os/sys.h"
+#include "engine/worker/worker_impl.h"
+
+enum { RECORD_BYTES_MAX = 16384 };
+
+/* ---- what was sent --------------------------------------------------------------------------- */
+
+/* Takes `sent` bytes off the front of a text; what is left of `sent`. */
+static size_t wire_shift(struct conf_str *text, size_t sent)
+{
+    size_t part = sent < text->len ? sent : text->len;
+    *text = str_make(text->at + part, text->len - part);
+    return sent - part;
+}
+
+static void wire_count(struct connection *c, size_t sent, bool body)
+{
+    struct exchange *x = &c->flight->x;
+    x->bytes_sent += sent;
+    if (body)
+        x->body_sent += sent;
+    WORKER_COUNT(c->worker, bytes_out, sent);
+}
+
+/* Takes it off the texts; what is left of it came from the file. */
+static size_t wire_account(struct connection *c, size_t sent)
+{
+    struct flight *flight = c->flight;
+    size_t left = wire_shift(&flight->prefix, sent);
+    size_t body = wire_shift(&flight->head, left);
+    size_t file = wire_shift(&flight->piece, body);
+    wire_count(c, sent - body, false);
+    wire_count(c, body, true);
+    return file;
+}
+
+/* ---- plainly --------------------------------------------------------------------------------- */
+
+/* Sends prefix, head and piece in one call. Bytes sent, 0 where there is nothing, or -errno. */
+static ssize_t wire_send_texts(struct connection *c)
+{
+    struct flight *flight = c->flight;
+    struct conf_str *const texts[] = {&flight->prefix, &flight->head, &flight->piece};
+    struct iovec iov[3];
+    int count = 0;
+    for (int i = 0; i < 3; i++)
+        if (texts[i]->len > 0)
+            iov[count++] = (struct iovec){(void *)texts[i]->at, texts[i]->len};
+    if (count == 0)
+        return 0;
+    ssize_t sent = count == 1 ? sys_send(c->client.fd, iov[0].iov_base, iov[0].iov_len)
+                              : sys_writev_socket(c->client.fd, iov, count);
+    if (sent <= 0)
+        return sent < 0 ? sent : -EAGAIN;
+    wire_account(c, (size_t)sent);
+    return sent;
+}
+
+static ssize_t wire_send_file(struct connection *c, size_t most)
+{
+    struct flight *flight = c->flight;
+    size_t len = flight->file_left < most ? (size_t)flight->file_left : most;
+    ssize_t sent = sys_sendfile(c->client.fd, flight->x.answer.file_fd, &flight->file_at, len);
+    if (sent == 0)
+        return -EIO; /* the file is shorter than the length we announced */
+    if (sent > 0) {
+        flight->file_left -= (uint64_t)sent;
+        wire_count(c, (size_t)sent, true);
+    }
+    return sent;
+}
+
+/* ---- as records ------------------------------------------------------------------------------ */
+
+static size_t record_size(const struct connection *c)
+{
+    size_t size = c->flight->x.server->tls->buffer_size;
+    return size < RECORD_BYTES_MAX ? size : RECORD_BYTES_MAX;
+}
+
+/* Puts what goes into the next record together in the worker's scratch; its length or -errno. */
+static ssize_t record_gather(struct connection *c, size_t size)
+{
+    const struct flight *flight = c->flight;
+    const struct conf_str texts[] = {flight->prefix, flight->head, flight->piece};
+    char *room = c->worker->scratch;
+    size_t len = 0;
+    for (int i = 0; i < 3 && len < size; i++) {
+        size_t part = texts[i].len < size - len ? texts[i].len : size - len;
+        memcpy(room + len, texts[i].at, part);
+        len += part;
+    }
+    if (flight->file_left == 0 || len == size)
+        return (ssize_t)len;
+    size_t part = flight->file_left < size - len ? (size_t)flight->file_left : size - len;
+    ssize_t got = sys_pread(flight->x.answer.file_fd, room + len, part, flight->file_at);
+    if (got < 0)
+        return got;
+    if ((size_t)got < part)
+        return -EIO; /* the file is shorter than the length we announced */
+    return (ssize_t)(len + part);
+}
+
+/* One text and nothing else is sent from where it is. */
+static const struct conf_str *record_alone(const struct flight *flight)
+{
+    if (flight->prefix.len > 0 || flight->file_left > 0)
+        return NULL;
+    if (flight->piece.len == 0)
+        return &flight->head;
+    return flight->head.len == 0 ? &flight->piece : NULL;
+}
+
+static ssize_t wire_send_record(struct connection *c)
+{
+    _Static_assert((int)RECORD_BYTES_MAX <= (int)BUFFER_BYTES, "a record fits into the scratch");
+    struct flight *flight = c->flight;
+    const struct conf_str *alone = record_alone(flight);
+    size_t size = record_size(c);
+    const char *at = alone != NULL ? alone->at : c->worker->scratch;
+    ssize_t len = alone == NULL       ? record_gather(c, size)
+                  : alone->len < size ? (ssize_t)alone->len
+                                      : (ssize_t)size;
+    if (len < 0)
+        return len;
+    ssize_t sent = tls_send(c->client.tls, at, (size_t)len);
+    if (sent <= 0)
+        return sent;
+    size_t file = wire_account(c, (size_t)sent);
+    flight->file_left -= file;
+    flight->file_at += (off_t)file;
+    return sent;
+}
+
+/* ---- either ---------------------------------------------------------------------------------- */
+
+ssize_t wire_send(struct connection *c, size_t most)
+{
+    const struct flight *flight = c->flight;
+    if (__builtin_expect(c->client.tls != NULL, 0))
+        return wire_send_record(c);
+    bool texts = flight->prefix.len > 0 || flight->head.len > 0 || flight->piece.len > 0;
+    return texts ? wire_send_texts(c) : wire_send_file(c, most);
+}
+
+ssize_t wire_recv(struct connection *c, char *buf, size_t len)
+{
+    struct tls *tls = c->client.tls;
+    if (__builtin_expect(tls == NULL, 1))
+        return sys_recv(c->client.fd, buf, len);
+    ssize_t got = tls_recv(tls, buf, len);
+    c->read_waits_room = got == -EAGAIN && tls_wants_write(tls);
+    return got;
+}
+
+bool wire_say_goodbye(struct connection *c)
+{
+    return c->client.tls == NULL || tls_shutdown(c->client.tls) == 0;
+}
+
+bool wire_pending(const struct connection *c)
+{
+    return c->client.tls != NULL && tls_pending(c->client.tls);
+}

@@ -1,12 +1,18 @@
-/* What will happen when: a bounded heap of events, earliest first, equal times in order of entry.
- */
+/* What will happen when: a bounded set of events, earliest first, equal times in order of entry.
+ *
+ * Most of what is put in is a timeout that will find nothing to do. So only what is near is kept in
+ * a heap; what is further away waits unsorted, in buckets of about 17 ms, until its time comes near. */
 #ifndef ENGINE_SIM_SIM_HEAP_H
 #define ENGINE_SIM_SIM_HEAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SIM_HEAP_MAX = 1 << 14 };
+enum {
+    SIM_HEAP_MAX = 1 << 14,
+    SIM_BUCKETS = 1 << 12,
+    SIM_BUCKET_SHIFT = 24, /* of ns */
+};
 
 struct sim_event {
     uint64_t t_ns;
@@ -18,17 +24,25 @@ struct sim_event {
 };
 
 struct sim_heap {
-    uint32_t count, order;
+    uint32_t order;
+    uint32_t count;  /* in at[] */
+    uint32_t far;    /* in buckets */
+    uint64_t bucket; /* the last one whose events are in at[]; they count from time 0 */
+    uint32_t spare;  /* the first free place in waiting[] + 1, then by next[]; 0 none */
+    uint32_t used;   /* of waiting[]; higher places were never used */
     struct sim_event at[SIM_HEAP_MAX];
+    uint32_t heads[SIM_BUCKETS]; /* of lists in waiting[]: place + 1; 0 empty */
+    uint64_t full[SIM_BUCKETS / 64];
+    uint32_t next[SIM_HEAP_MAX];
+    struct sim_event waiting[SIM_HEAP_MAX];
 };
 
-static inline void sim_heap_init(struct sim_heap *h)
-{
-    h->count = h->order = 0;
-}
+void sim_heap_init(struct sim_heap *h);
 /* Aborts when full: the simulation's own bounds keep it far from that. */
 void sim_heap_push(struct sim_heap *h, struct sim_event event);
-/* False: nothing will ever happen. */
-bool sim_heap_pop(struct sim_heap *h, struct sim_event *out);
+/* The earliest; NULL: nothing will ever happen. It stays until it is popped. */
+const struct sim_event *sim_heap_first(struct sim_heap *h);
+/* Takes the earliest out; there must be one. */
+void sim_heap_pop(struct sim_heap *h);
 
 #endif

@@ -81,10 +81,11 @@ static void happen(struct kernel *k, const struct sim_event *event)
 
 bool kernel_next(struct kernel *k, uint64_t until_ns)
 {
-    struct sim_event event;
-    if (k->heap.count == 0 || k->heap.at[0].t_ns > until_ns)
+    const struct sim_event *first = sim_heap_first(&k->heap);
+    if (first == NULL || first->t_ns > until_ns)
         return false;
-    sim_heap_pop(&k->heap, &event);
+    struct sim_event event = *first;
+    sim_heap_pop(&k->heap);
     k->now_ns = event.t_ns;
     k->events++;
     happen(k, &event);
@@ -93,12 +94,6 @@ bool kernel_next(struct kernel *k, uint64_t until_ns)
 
 /* ---- turns ------------------------------------------------------------------------------------
  */
-
-bool kernel_alive(const struct kernel *k, unsigned process)
-{
-    uint8_t state = k->processes[process].state;
-    return state == KERNEL_RUNS || state == KERNEL_STOPPED;
-}
 
 void kernel_wake(struct kernel *k, unsigned process)
 {

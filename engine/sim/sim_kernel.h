@@ -200,7 +200,11 @@ void kernel_mask(struct kernel *k, unsigned process, uint32_t blocked);
 void kernel_busy(struct kernel *k, unsigned process, uint64_t ns);
 void kernel_stall(struct kernel *k, unsigned process, bool spin);
 void kernel_unstall(struct kernel *k, unsigned process);
-bool kernel_alive(const struct kernel *k, unsigned process);
+static inline bool kernel_alive(const struct kernel *k, unsigned process)
+{
+    uint8_t state = k->processes[process].state;
+    return state == KERNEL_RUNS || state == KERNEL_STOPPED;
+}
 uint64_t kernel_cpu_ns(const struct kernel *k, unsigned process);
 /* A note (TIMER, tag) in its inbox at that time. */
 void kernel_timer(struct kernel *k, unsigned process, uint64_t at_ns, uint16_t tag);

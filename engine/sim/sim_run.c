@@ -11,13 +11,16 @@
 /* ---- the history ------------------------------------------------------------------------------
  */
 
+/* Each word is multiplied by itself alone, so that the products need not wait for each other. */
 static uint64_t hash_record(uint64_t hash, const struct hist_record *r)
 {
-    uint64_t words[8];
+    uint64_t words[8], sum = 0, key = UINT64_C(0x9e3779b97f4a7c15);
     memcpy(words, r, sizeof(words));
-    for (int i = 0; i < 8; i++)
-        hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 29);
-    return hash;
+    for (int i = 0; i < 8; i++, key += UINT64_C(0x7f4a7c159e3779b8)) {
+        uint64_t product = (words[i] ^ key) * key;
+        sum += product ^ product >> 32;
+    }
+    return (hash ^ sum) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 29);
 }
 
 void sim_record(struct sim *s, const struct hist_record *fields)

@@ -89,16 +89,40 @@ static void build_numbers(const struct scope *scope, struct conf_location *locat
     location->internal = scope->values[D_internal].set; /* not inherited */
 }
 
+/* allow and deny are one list: either of them makes a level's own. */
+static void build_access(const struct scope *scope, struct conf_location *location)
+{
+    const struct scope *level = scope;
+    while (level->access.count == 0 && level->parent != NULL)
+        level = level->parent;
+    const struct list *proxies = &build_level(scope, D_set_real_ip_from)->proxies;
+    const struct value *header = scope_value(scope, D_real_ip_header);
+    location->access = level->access.items;
+    location->access_count = level->access.count;
+    location->proxies = proxies->items;
+    location->proxy_count = proxies->count;
+    location->real_ip_header = header->number != 0 ? (struct conf_str){"", 0} : header->text;
+    location->real_ip_recursive = scope_number(scope, D_real_ip_recursive) != 0;
+    location->recursive_error_pages = scope_number(scope, D_recursive_error_pages) != 0;
+    location->satisfy_any = scope_number(scope, D_satisfy) != 0;
+}
+
 /* Which phases have anything to do here. */
 static uint32_t build_phases(const struct scope *scope, const struct conf_location *location)
 {
     uint32_t phases = 1u << PHASE_find_location | 1u << PHASE_content;
     if (location->rule_count > 0)
         phases |= 1u << (scope->context == SERVER ? PHASE_server_rewrite : PHASE_rewrite);
+    if (location->proxy_count > 0)
+        phases |= 1u << PHASE_real_ip | 1u << PHASE_location_real_ip;
+    if (location->access_count > 0)
+        phases |= 1u << PHASE_access;
+    if (location->tries != NULL)
+        phases |= 1u << PHASE_try_files;
     return phases;
 }
 
-static bool build_parts(struct load *load, const struct scope *scope);
+static bool build_parts(struct load *load, const struct scope *scope, struct conf_location *outer);
 
 /* An `if` goes on with what the location around it answers with. */
 static const struct scope *build_answering(const struct scope *scope)
@@ -115,19 +139,23 @@ static bool build_location(struct load *load, const struct scope *scope,
     const struct list *index = &build_level(scope, D_index)->index;
     const struct list *headers = &build_level(scope, D_add_header)->headers;
     const struct list *types = &build_level(scope, D_types)->types;
+    const struct list *pages = &build_level(scope, D_error_page)->error_pages;
     const struct scope *answering = build_answering(scope);
     struct conf_location **slot = load_add(load, &load->locations, sizeof *slot);
     if (slot == NULL)
         return false;
     *slot = location;
-    if (!build_parts(load, scope))
-        return false;
     *location = (struct conf_location){
         .match = scope->match,
         .path = scope->path.at == NULL ? (struct conf_str){"", 0} : scope->path,
         .regex = scope->regex,
         .rules = scope->rules.items,
         .rule_count = scope->rules.count,
+        .except_methods = scope->except_methods.items,
+        .except_method_count = scope->except_methods.count,
+        .tries = scope->tries,
+        .error_pages = pages->items,
+        .error_page_count = pages->count,
         .handler = answering->handler,
         .label = answering->label.at == NULL ? (struct conf_str){"", 0} : answering->label,
         .index = index->items,
@@ -143,8 +171,9 @@ static bool build_location(struct load *load, const struct scope *scope,
     build_numbers(scope, location);
     build_error_log(load, scope, location);
     build_folder(scope, location);
+    build_access(scope, location);
     location->phases = build_phases(scope, location);
-    return build_access_logs(load, scope, location);
+    return build_access_logs(load, scope, location) && build_parts(load, scope, location);
 }
 
 static struct conf_location *build_new_location(struct load *load, const struct scope *scope)
@@ -153,7 +182,7 @@ static struct conf_location *build_new_location(struct load *load, const struct 
     return location != NULL && build_location(load, scope, location) ? location : NULL;
 }
 
-static bool build_parts(struct load *load, const struct scope *scope)
+static bool build_parts(struct load *load, const struct scope *scope, struct conf_location *outer)
 {
     const struct part *parts = scope->parts.items;
     struct conf_rule *rules = scope->rules.items;
@@ -161,7 +190,10 @@ static bool build_parts(struct load *load, const struct scope *scope)
         const struct conf_location *location = build_new_location(load, parts[i].scope);
         if (location == NULL)
             return false;
-        rules[parts[i].rule].location = location;
+        if (parts[i].rule == PART_EXCEPT)
+            outer->except = location;
+        else
+            rules[parts[i].rule].location = location;
     }
     return true;
 }

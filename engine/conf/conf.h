@@ -53,9 +53,59 @@ struct conf_regex {
     const struct conf_regex *next; /* all of a configuration: freed with it */
 };
 
-/* A variable that `set` or a named group gives a value. */
+/* A variable that takes its value from a table. */
+struct conf_map_entry {
+    struct conf_str key;            /* in lower case; ".x" of *.x and .x, "x." of x.* */
+    bool whole_too;                 /* ".x" fits "x" as well */
+    const struct conf_regex *regex; /* or this */
+    struct conf_text value;
+};
+struct conf_map_entries {
+    const struct conf_map_entry *items;
+    size_t count;
+};
+struct conf_map {
+    struct conf_text source;
+    bool hostnames, is_volatile;
+    struct conf_map_entries exact;        /* sorted by key */
+    struct conf_map_entries heads, tails; /* the longest first */
+    struct conf_map_entries regexes;
+    struct conf_text fallback;
+};
+
+/* A variable that the configuration defines. */
 struct conf_named {
     struct conf_str name;
+    const struct conf_map *map; /* NULL: `set` or a named group gives it a value */
+};
+
+/* Addresses of a kind: all, those of unix sockets, or those whose first bits are the same. */
+struct conf_network {
+    int family; /* AF_UNSPEC: all */
+    unsigned bits;
+    uint8_t address[16];
+};
+struct conf_access {
+    struct conf_network network;
+    bool allow;
+};
+
+/* try_files: the first that exists, else status, else the target. */
+struct conf_try {
+    struct conf_text name; /* without the slash of a folder */
+    bool folder;
+};
+struct conf_tries {
+    const struct conf_try *tries;
+    size_t count;
+    int status;              /* 0: none */
+    struct conf_text target; /* a path or @name */
+};
+
+struct conf_error_page {
+    int status;
+    int answer; /* the status that is sent; -1 the same, 0 what is found there */
+    struct conf_text target;
 };
 
 enum conf_escape { ESCAPE_DEFAULT, ESCAPE_JSON, ESCAPE_NONE };
@@ -175,6 +225,18 @@ struct conf_location {
     uint32_t phases;                     /* bits of enum phase: those with work to do */
     const struct conf_rule *rules;
     size_t rule_count;
+    const struct conf_location *except; /* for other methods than these; NULL: none */
+    const struct conf_str *except_methods;
+    size_t except_method_count;
+    const struct conf_access *access;
+    size_t access_count;
+    const struct conf_network *proxies; /* set_real_ip_from */
+    size_t proxy_count;
+    struct conf_str real_ip_header; /* in lower case; empty: from the PROXY protocol */
+    bool real_ip_recursive, recursive_error_pages, satisfy_any;
+    const struct conf_tries *tries; /* NULL: none */
+    const struct conf_error_page *error_pages;
+    size_t error_page_count;
     enum conf_handler handler;
     struct conf_str label; /* HANDLE_ECHO and others: the configuration's own name for itself */
     struct conf_text root; /* or, where `aliased`, what stands for the location's path */

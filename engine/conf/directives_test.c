@@ -56,8 +56,21 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_root] = {LOCATION, "root /www/;", " root=/www:0:0 "},
     [D_alias] = {LOCATION, "alias files/;", " root=/srv/files/:1:1 "},
     [D_index] = {LOCATION, "index a b; index c;", " index=a,b,c, "},
+    [D_allow] = {LOCATION, "allow 10.0.0.0/8;", " access=1:2:8, "},
+    [D_deny] = {LOCATION, "deny all;", " access=0:0:0, "},
+    [D_satisfy] = {LOCATION, "satisfy any;", " any=1 "},
+    [D_limit_except] = {LOCATION, "limit_except get PUT { deny all; }", " except=GET,PUT, "},
+    [D_set_real_ip_from] = {LOCATION, "set_real_ip_from ::1;", " proxies=10:128, "},
+    [D_real_ip_header] = {LOCATION, "real_ip_header X-Who;", " real_ip=x-who:0 "},
+    [D_real_ip_recursive] = {LOCATION, "real_ip_recursive on;", " real_ip=x-real-ip:1 "},
+    [D_try_files] = {LOCATION, "try_files $uri a/ =404;", " tries=0,1,404 "},
+    [D_error_page] = {LOCATION, "error_page 404 500 =200 /x;", " pages=404:200,500:200, "},
+    [D_recursive_error_pages] = {LOCATION, "recursive_error_pages on;", " recursive=1 "},
+    [D_map] = {HTTP, "map $uri $m { hostnames; a b; *.c d; ~e f; }", " variable=m:1:1:1 "},
+    [D_map_hash_max_size] = {HTTP, "map_hash_max_size 1;", NULL},
+    [D_map_hash_bucket_size] = {HTTP, "map_hash_bucket_size 1;", NULL},
     [D_rewrite] = {LOCATION, "rewrite a b permanent;", " rule=2:301:0:1 "},
-    [D_set] = {SERVER, "set $x y;", " variable=x "},
+    [D_set] = {SERVER, "set $x y;", " variable=x:0:0:0 "},
     [D_if] = {LOCATION, "if ($arg_x != y) { return 403; }",
               " rule=5:0:0:0 test=1:1 rule=3:403:0:0 "},
     [D_break] = {SERVER, "break;", " rule=4:0:0:0 "},
@@ -230,6 +243,33 @@ static void dump_rules(const struct conf_rule *rules, size_t count)
     }
 }
 
+static void dump_access(const struct conf_location *location)
+{
+    put("access=");
+    for (size_t i = 0; i < location->access_count; i++)
+        put("%d:%d:%u,", location->access[i].allow, location->access[i].network.family,
+            location->access[i].network.bits);
+    put(" any=%d ", location->satisfy_any);
+    put_strings("except", location->except_methods, location->except_method_count);
+    put("proxies=");
+    for (size_t i = 0; i < location->proxy_count; i++)
+        put("%d:%u,", location->proxies[i].family, location->proxies[i].bits);
+    put(" real_ip=%s:%d ", location->real_ip_header.at, location->real_ip_recursive);
+}
+
+static void dump_detours(const struct conf_location *location)
+{
+    static const struct conf_tries none;
+    const struct conf_tries *tries = location->tries == NULL ? &none : location->tries;
+    put("tries=");
+    for (size_t i = 0; i < tries->count; i++)
+        put("%d,", tries->tries[i].folder);
+    put("%d pages=", tries->status);
+    for (size_t i = 0; i < location->error_page_count; i++)
+        put("%d:%d,", location->error_pages[i].status, location->error_pages[i].answer);
+    put(" recursive=%d ", location->recursive_error_pages);
+}
+
 static void dump_location(const struct conf_location *location)
 {
     put("path=%d%s root=%s:%d:%zu handler=%d label=%s default_type=%s rewrite_log=%d warn=%d ",
@@ -238,6 +278,8 @@ static void dump_location(const struct conf_location *location)
         location->label.at, location->default_type.at, location->rewrite_log,
         location->uninitialized_variable_warn);
     dump_rules(location->rules, location->rule_count);
+    dump_access(location);
+    dump_detours(location);
     put("keepalive=%u:%u keepalive_requests=%u keepalive_time=%u body_timeout=%u send_timeout=%u "
         "linger=%d:%u:%u body_buffer=%zu max_body=%u ",
         ms(location->keepalive_timeout_ns), ms(location->keepalive_header_ns),
@@ -259,8 +301,13 @@ static const char *dump(const struct conf *conf)
 {
     dumped_len = 0;
     dump_main(conf);
-    for (size_t i = 0; i < conf->variable_count; i++)
-        put("variable=%s ", conf->variables[i].name.at);
+    static const struct conf_map none;
+    for (size_t i = 0; i < conf->variable_count; i++) {
+        const struct conf_map *map = conf->variables[i].map;
+        map = map == NULL ? &none : map;
+        put("variable=%s:%zu:%zu:%zu ", conf->variables[i].name.at, map->exact.count,
+            map->heads.count, map->regexes.count);
+    }
     for (size_t i = 0; i < conf->server_count; i++) {
         dump_server(&conf->servers[i]);
         dump_tls(conf->servers[i].tls);

@@ -232,6 +232,7 @@ static void rules(void **state)
         {"rewrite a b c;",
          "invalid parameter \"c\", it must be \"last\", \"break\", \"redirect\" or \"permanent\"",
          "mw.conf:3:13"},
+        {"rewrite a '';", "empty replacement in \"rewrite\" directive", "mw.conf:3:11"},
         {"set x y;", "invalid variable name \"x\", a $ and a name are expected", "mw.conf:3:5"},
         {"set $uri y;",
          "variable \"uri\" has a meaning of its own and cannot be set: take another name",
@@ -256,6 +257,51 @@ static void rules(void **state)
         assert_int_equal(strncmp(fixture->error.message, message, strlen(message)), 0);
         assert_non_null(strstr(fixture->error.message, condition));
     }
+}
+
+static void access_and_detours(void **state)
+{
+    (void)state;
+    static const struct mistake mistakes[] = {
+        {"allow nobody;",
+         "invalid parameter \"nobody\", an address, ADDRESS/BITS, all or unix: is expected",
+         "mw.conf:3:7"},
+        {"deny 10.0.0.0/33;",
+         "invalid parameter \"10.0.0.0/33\", an address, ADDRESS/BITS, all or unix: is expected",
+         "mw.conf:3:6"},
+        {"set_real_ip_from all;",
+         "invalid parameter \"all\", an address, ADDRESS/BITS or unix: is expected",
+         "mw.conf:3:18"},
+        {"location / { limit_except FETCH { } }", "invalid method \"FETCH\"", "mw.conf:3:27"},
+        {"location / { limit_except GET { root /x; } }", "\"root\" directive is not allowed here",
+         "mw.conf:3:33"},
+        {"try_files a =x;", "invalid code \"x\"", "mw.conf:3:13"},
+        {"error_page x /y;", "invalid value \"x\", a status is expected", "mw.conf:3:12"},
+        {"error_page 200 /y;", "value \"200\" must be between 300 and 599", "mw.conf:3:12"},
+        {"error_page 499 /y;", "value \"499\" must be between 300 and 599, but not 499",
+         "mw.conf:3:12"},
+        {"error_page =200 /y;", "invalid value \"=200\", CODE ... =[CODE] URI is expected",
+         "mw.conf:3:12"},
+        {"error_page 404 =x /y;", "invalid value \"=x\", CODE ... =[CODE] URI is expected",
+         "mw.conf:3:16"},
+    };
+    CHECK_IN_SERVER(mistakes);
+    static const struct mistake in_http[] = {
+        {"http { map $uri x {} }", "invalid variable name \"x\", a $ and a name are expected",
+         "mw.conf:1:17"},
+        {"http { map $uri $a {} map $uri $a {} }",
+         "the duplicate \"a\" variable: another map makes it", "mw.conf:1:32"},
+        {"http { map $uri $a { a b; A c; } }", "conflicting parameter \"A\"", "mw.conf:1:27"},
+        {"http { map $uri $a { default b; default c; } }", "duplicate default map parameter",
+         "mw.conf:1:41"},
+        {"http { map $uri $a { a; } }",
+         "invalid number of the map parameters: a source and a value are expected", "mw.conf:1:22"},
+        {"http { map $uri $a { a {} } }", "unexpected \"{\" in \"map\"", "mw.conf:1:22"},
+        {"http { map $uri $a { ~( b; } }",
+         "regular expression \"(\" failed at character 2: missing closing parenthesis",
+         "mw.conf:1:22"},
+    };
+    CHECK_ALL(in_http);
 }
 
 static void answers_and_variables(void **state)
@@ -376,15 +422,11 @@ static void depth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(structure),
-        FIXTURE_TEST(main_values),
-        FIXTURE_TEST(addresses),
-        FIXTURE_TEST(servers_and_locations),
-        FIXTURE_TEST(logs),
-        FIXTURE_TEST(answers_and_variables),
-        FIXTURE_TEST(rules),
-        FIXTURE_TEST(files),
-        FIXTURE_TEST(the_command_line),
+        FIXTURE_TEST(structure), FIXTURE_TEST(main_values),
+        FIXTURE_TEST(addresses), FIXTURE_TEST(servers_and_locations),
+        FIXTURE_TEST(logs),      FIXTURE_TEST(answers_and_variables),
+        FIXTURE_TEST(rules),     FIXTURE_TEST(access_and_detours),
+        FIXTURE_TEST(files),     FIXTURE_TEST(the_command_line),
         FIXTURE_TEST(depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

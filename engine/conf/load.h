@@ -52,6 +52,7 @@ enum {
     REPEATED = 32,
     SERVER_IF = 64,    /* `if` of a server */
     LOCATION_IF = 128, /* `if` of a location */
+    LIMIT_EXCEPT = 256,
     ANY_IF = SERVER_IF | LOCATION_IF,
 };
 
@@ -70,9 +71,10 @@ struct value {
 };
 
 /* A block inside a location that has values of its own. */
+#define PART_EXCEPT SIZE_MAX
 struct part {
     struct scope *scope;
-    size_t rule; /* its place in the outer scope's rules */
+    size_t rule; /* its place in the outer scope's rules; PART_EXCEPT: of limit_except */
 };
 
 /* One level: the defaults, main, events, http, a server or a location. A directive that is not set
@@ -99,7 +101,12 @@ struct scope {
     const struct directive *handler_directive; /* NULL: none was named */
     struct conf_str label;
     struct conf_text folder; /* of root or alias */
-    struct list rules;       /* struct conf_rule */
+    struct list access;      /* struct conf_access */
+    struct list proxies;     /* struct conf_network */
+    struct list error_pages; /* struct conf_error_page */
+    struct list except_methods;
+    const struct conf_tries *tries;
+    struct list rules; /* struct conf_rule */
     const struct conf_regex *regex;
     struct list parts; /* struct part: its if and limit_except blocks */
 };
@@ -234,6 +241,8 @@ void regex_free_all(const struct conf_regex *regexes);
 bool named_use(struct load *load, const struct word *word, struct conf_str name, uint32_t *index);
 bool named_define(struct load *load, const struct word *word, struct conf_str name,
                   uint32_t *index);
+bool named_define_map(struct load *load, const struct word *word, struct conf_str name,
+                      const struct conf_map *map);
 /* Everything was read: each one used must be defined. */
 bool named_build(struct load *load);
 

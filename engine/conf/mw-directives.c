@@ -18,6 +18,7 @@ static const struct {
     {LOCATION, "location"},
     {SERVER_IF, "if in server"},
     {LOCATION_IF, "if in location"},
+    {LIMIT_EXCEPT, "limit_except"},
 };
 #define CONTEXTS (sizeof contexts / sizeof contexts[0])
 

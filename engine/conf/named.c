@@ -50,6 +50,20 @@ bool named_define(struct load *load, const struct word *word, struct conf_str na
     return wish != NULL;
 }
 
+bool named_define_map(struct load *load, const struct word *word, struct conf_str name,
+                      const struct conf_map *map)
+{
+    uint32_t index;
+    if (!named_define(load, word, name, &index))
+        return false;
+    struct named_wish *wish = (struct named_wish *)load->variables.items + index;
+    if (wish->named.map != NULL)
+        return load_fail(load, &word->place, "the duplicate \"%s\" variable: another map makes it",
+                         wish->named.name.at);
+    wish->named.map = map;
+    return true;
+}
+
 bool named_build(struct load *load)
 {
     const struct named_wish *all = load->variables.items;

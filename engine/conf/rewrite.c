@@ -106,12 +106,14 @@ bool set_rewrite(struct load *load, struct scope *scope, const struct directive 
     rule->regex = regex_compile(load, pattern, pattern->text.at, false);
     if (rule->regex == NULL)
         return false;
+    if (to.text.len == 0)
+        return load_fail(load, &to.place, "empty replacement in \"rewrite\" directive");
     if (rule_is_url(to.text))
         rule->status = 302;
     if (statement->count == 3 && !rewrite_flag(load, &statement->args[2], rule))
         return false;
     /* A question mark at the end: the old query string is not added. */
-    rule->keeps_args = to.text.len == 0 || to.text.at[to.text.len - 1] != '?';
+    rule->keeps_args = to.text.at[to.text.len - 1] != '?';
     to.text.len -= !rule->keeps_args;
     return text_compile(load, &to, &rule->text);
 }

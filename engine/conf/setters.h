@@ -20,6 +20,12 @@ directive_setter set_large_buffers;
 /* tls.c */
 directive_setter set_tls_certificate, set_tls_key, set_tls_file, set_tls_text, set_tls_protocols;
 directive_setter set_tls_cache, set_tls_ticket_key;
+/* access.c */
+directive_setter set_access, set_limit_except, set_real_ip_from, set_real_ip_header;
+/* detours.c */
+directive_setter set_try_files, set_error_page;
+/* map.c */
+directive_setter set_map;
 /* rewrite.c */
 directive_setter set_set, set_if, set_rewrite, set_break, set_return;
 /* logs.c */

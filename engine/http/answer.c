@@ -3,12 +3,13 @@
 
 #include <strings.h>
 
+#include "engine/http/error_page.h"
 #include "engine/http/status.h"
 #include "engine/http/variables.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
 
-static bool answer_is_redirect(int status)
+bool answer_is_redirect(int status)
 {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
@@ -66,8 +67,18 @@ void answer_reset(struct exchange *x)
 
 void answer_page(struct exchange *x, int status)
 {
+    if (!error_page_divert(x, status))
+        answer_standard_page(x, status);
+}
+
+void answer_standard_page(struct exchange *x, int status)
+{
     answer_reset(x);
     x->handler = NULL;
+    if (status_title(status).len == 0) { /* not one that people have a name for */
+        answer_text(x, status, STR(""), STR(""));
+        return;
+    }
     struct builder page;
     builder_start(&page, &x->pool, 256);
     int seen = status_seen(status);
@@ -116,7 +127,9 @@ static void answer_add_origin(struct exchange *x, struct builder *to)
 
 void answer_redirect(struct exchange *x, int status, struct conf_str target)
 {
-    answer_page(x, status);
+    if (error_page_divert(x, status))
+        return;
+    answer_standard_page(x, status);
     if (target.len == 0)
         return;
     if (target.at[0] == '/') {
@@ -221,6 +234,8 @@ struct conf_str exchange_head(struct exchange *x, bool close)
 {
     struct answer *answer = &x->answer;
     struct builder head;
+    if (x->sent_status != 0)
+        answer->status = x->sent_status;
     builder_start(&head, &x->pool, 512);
     answer->status = status_seen(answer->status);
     answer_add_status_line(&head, answer->status);

@@ -6,8 +6,12 @@
 
 /* A whole answer from memory, which must last as long as the exchange. */
 void answer_text(struct exchange *x, int status, struct conf_str type, struct conf_str body);
-/* The standard page for an error or a redirect; forgets what was prepared before. */
+/* An error, or a redirect: goes where error_page says, else answers with the standard page. What
+ * was prepared before is forgotten. */
 void answer_page(struct exchange *x, int status);
+/* The standard page, whatever error_page says. */
+void answer_standard_page(struct exchange *x, int status);
+bool answer_is_redirect(int status);
 /* A redirect; a target that starts with '/' is made absolute. */
 void answer_redirect(struct exchange *x, int status, struct conf_str target);
 /* One more header; name and value must last as long as the exchange. */

@@ -41,6 +41,7 @@ void exchange_prepare(struct exchange *x, struct http_site *site, const struct h
            offsetof(struct exchange, pool) - offsetof(struct exchange, path));
     x->site = site;
     x->client = client;
+    x->peer = &client->peer;
     x->buf = "";
     x->path = x->args = x->host = x->answer.content_type = x->answer.head = STR("");
     x->answer.file_fd = -1;
@@ -297,6 +298,11 @@ void exchange_end(struct exchange *x)
     pool_reset(&x->pool);
 }
 
+struct conf_str exchange_method(const struct exchange *x)
+{
+    return x->head.method_id == HTTP1_GET ? STR("GET") : exchange_span(x, x->head.method);
+}
+
 struct conf_str exchange_known_header(const struct exchange *x, enum http1_name name)
 {
     const struct http1_header *header = http1_find(&x->head, name);
@@ -325,7 +331,7 @@ void exchange_log(const struct exchange *x, enum log_level level, const char *fo
     if (x->location != NULL && (int)level > x->location->error_level)
         return;
     char message[MESSAGE_MAX], peer[INET6_ADDRSTRLEN] = "unix:";
-    const union http_address *address = &x->client->peer;
+    const union http_address *address = x->peer;
     if (address->plain.sa_family == AF_INET)
         inet_ntop(AF_INET, &address->in.sin_addr, peer, sizeof peer);
     else if (address->plain.sa_family == AF_INET6)
@@ -334,8 +340,11 @@ void exchange_log(const struct exchange *x, enum log_level level, const char *fo
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    struct conf_str line = exchange_span(x, x->head.line);
+    struct conf_str line = exchange_span(x, x->head.line), host = exchange_span(x, x->head.host);
     int line_len = line.len < REQUEST_MAX ? (int)line.len : REQUEST_MAX;
-    log_line(level, "*%llu %s, client: %s, request: \"%.*s\"",
-             (unsigned long long)x->client->number, message, peer, line_len, line.at);
+    const char *server =
+        x->server != NULL && x->server->name_count > 0 ? x->server->names[0].at : "";
+    log_line(level, "*%llu %s, client: %s, server: %s, request: \"%.*s\"%s%.*s%s",
+             (unsigned long long)x->client->number, message, peer, server, line_len, line.at,
+             host.len > 0 ? ", host: \"" : "", (int)host.len, host.at, host.len > 0 ? "\"" : "");
 }

@@ -129,7 +129,12 @@ struct exchange {
     bool internal;      /* not what the client asked for, but where that has led */
     bool uri_changed;   /* by the rules of this level: look for another location */
     bool fits_location; /* the path begins as the location's does: alias may be used */
+    bool adds_to_alias; /* try_files found a file below the alias of a regular expression */
+    bool on_error_page; /* errors on the way to an error page get their standard page */
     bool body_over;     /* the request's body has come, whole */
+    int sent_status;    /* 0: what the handler says; else this is sent, whatever it says */
+    uint8_t map_depth;  /* of maps that ask for each other */
+    const union http_address *peer; /* the client's, as far as known */
 
     /* the answer */
     struct answer answer;
@@ -191,6 +196,8 @@ static inline struct conf_str exchange_span(const struct exchange *x, struct htt
 {
     return str_make(x->buf + span.at, span.len);
 }
+/* The method; GET on the way to an error page. */
+struct conf_str exchange_method(const struct exchange *x);
 /* Value of a request header the parser knows; at == NULL without one. */
 struct conf_str exchange_known_header(const struct exchange *x, enum http1_name name);
 /* The number in argument `name`, or `otherwise`. */

@@ -29,6 +29,20 @@ void phases_run(struct exchange *x)
     }
 }
 
+/* limit_except: another method than those named has a configuration of its own. */
+static bool phase_is_excepted(const struct exchange *x)
+{
+    const struct conf_location *location = x->location;
+    struct conf_str method = exchange_method(x);
+    for (size_t i = 0; i < location->except_method_count; i++) {
+        struct conf_str named = location->except_methods[i];
+        bool head = str_equal(named, STR("GET")) && x->head.method_id == HTTP1_HEAD;
+        if (head || str_equal(named, method))
+            return true;
+    }
+    return false;
+}
+
 /* May the client send what it has announced? False: refused. */
 static bool phase_check_request(struct exchange *x)
 {
@@ -36,6 +50,8 @@ static bool phase_check_request(struct exchange *x)
         answer_page(x, 404);
         return false;
     }
+    if (x->sent_status != 0)
+        return true; /* the request was refused already: this is its error page */
     if (x->head.flags & HTTP1_EXPECT_OTHER) {
         answer_page(x, 417);
         return false;
@@ -54,12 +70,15 @@ enum phase_result phase_find_location(struct exchange *x)
 {
     x->uri_changed = false;
     x->fits_location = true;
+    x->adds_to_alias = false;
     x->location = route_location(x);
     if (x->location == NULL) {
         x->location = x->server->fallback;
         answer_page(x, 500);
         return PHASE_DONE;
     }
+    if (x->location->except != NULL && !phase_is_excepted(x))
+        x->location = x->location->except;
     return phase_check_request(x) ? PHASE_NEXT : PHASE_DONE;
 }
 

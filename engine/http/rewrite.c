@@ -56,6 +56,7 @@ void rewrite_return(struct exchange *x, int status, const struct conf_text *text
         x->answer.silent = true;
         return;
     }
+    x->answer.status = status; /* for a text with $status */
     struct conf_str value = variable_expand(x, text);
     if (value.at == NULL)
         answer_page(x, 500);

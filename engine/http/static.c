@@ -40,7 +40,7 @@ struct conf_str static_filename(struct exchange *x, struct conf_str path)
     if (root.at == NULL)
         return root;
     if (whole)
-        skip = x->path.len;
+        skip = x->adds_to_alias ? 0 : x->path.len;
     if (skip > path.len)
         skip = path.len;
     struct builder name;
@@ -91,7 +91,8 @@ static void static_add_slash(struct exchange *x)
 
 static void static_start(struct exchange *x)
 {
-    if (x->head.method_id != HTTP1_GET && x->head.method_id != HTTP1_HEAD) {
+    uint8_t method = x->head.method_id;
+    if (method != HTTP1_GET && method != HTTP1_HEAD && method != HTTP1_POST) {
         answer_page(x, 405);
         return;
     }
@@ -119,7 +120,7 @@ static void static_start(struct exchange *x)
     }
     struct stat file;
     int err = sys_fstat(fd, &file);
-    if (err == 0 && S_ISREG(file.st_mode)) {
+    if (err == 0 && S_ISREG(file.st_mode) && method != HTTP1_POST) {
         static_file(x, fd, &file);
         return;
     }
@@ -128,6 +129,8 @@ static void static_start(struct exchange *x)
         static_refuse(x, name, -err);
     else if (S_ISDIR(file.st_mode))
         static_add_slash(x);
+    else if (S_ISREG(file.st_mode))
+        answer_page(x, 405);
     else
         answer_page(x, 404);
 }
@@ -208,7 +211,8 @@ static void static_choose_body(struct exchange *x, int fd)
 }
 
 /* Last-Modified and ETag; their texts are conditions' measure as well. */
-static bool static_describe(struct exchange *x, const struct stat *file, struct conditions *is)
+static bool static_describe(struct exchange *x, const struct stat *file, bool error,
+                            struct conditions *is)
 {
     is->modified_s = (uint64_t)file->st_mtim.tv_sec;
     is->date = is->etag = STR("");
@@ -218,7 +222,8 @@ static bool static_describe(struct exchange *x, const struct stat *file, struct 
         return false;
     date_format_http(is->modified_s, date);
     is->date = str_make(date, DATE_HTTP_LEN);
-    answer_header(x, STR("Last-Modified"), is->date);
+    if (!error)
+        answer_header(x, STR("Last-Modified"), is->date);
     if (x->location->etag) {
         int len = snprintf(etag, 48, "\"%llx-%llx\"", (unsigned long long)is->modified_s,
                            (unsigned long long)file->st_size);
@@ -264,12 +269,14 @@ static void static_file(struct exchange *x, int fd, const struct stat *file)
 {
     struct conditions is;
     uint64_t size = (uint64_t)file->st_size;
-    if (!static_describe(x, file, &is)) {
+    /* An error's page is sent whole, and is not what the client has asked for. */
+    bool error = x->sent_status != 0 && x->sent_status != 200;
+    if (!static_describe(x, file, error, &is)) {
         sys_close(fd);
         answer_page(x, 500);
         return;
     }
-    int status = conditions_check(x, &is);
+    int status = error ? 200 : conditions_check(x, &is);
     if (status != 200) {
         sys_close(fd);
         if (status == 304)
@@ -283,11 +290,12 @@ static void static_file(struct exchange *x, int fd, const struct stat *file)
     x->answer.length = size;
     x->answer.length_known = true;
     x->state.bytes.sent = 0;
-    if (!static_apply_range(x, size, &is)) {
+    if (!error && !static_apply_range(x, size, &is)) {
         sys_close(fd);
         return;
     }
-    answer_header(x, STR("Accept-Ranges"), STR("bytes"));
+    if (!error)
+        answer_header(x, STR("Accept-Ranges"), STR("bytes"));
     static_choose_body(x, fd);
 }
 

@@ -5,9 +5,12 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "engine/http/map.h"
 #include "engine/http/regex.h"
 #include "engine/http/variables_impl.h"
 #include "engine/os/clock.h"
+
+enum { MAP_DEPTH_MAX = 32 };
 
 static variable_get *const variable_table[VAR_COUNT] = {
 #define VARIABLE(symbol, name, meaning) [VAR_##symbol] = variable_##symbol,
@@ -36,10 +39,30 @@ bool variable_set(struct exchange *x, uint32_t index, struct conf_str value)
     return true;
 }
 
+/* A map is looked through once for a request, unless it is volatile. */
+static struct conf_str variable_mapped(struct exchange *x, uint32_t index,
+                                       const struct conf_map *map)
+{
+    if (x->map_depth == MAP_DEPTH_MAX) {
+        exchange_log(x, LEVEL_ERR, "cycle while evaluating variable \"%s\"",
+                     x->site->conf->variables[index].name.at);
+        return STR("");
+    }
+    x->map_depth++;
+    struct conf_str value = map_value(x, map);
+    x->map_depth--;
+    if (value.at != NULL && !map->is_volatile)
+        variable_set(x, index, value);
+    return value;
+}
+
 static struct conf_str variable_named(struct exchange *x, uint32_t index)
 {
+    const struct conf_map *map = x->site->conf->variables[index].map;
     if (x->values != NULL && x->values[index].at != NULL)
         return x->values[index];
+    if (map != NULL)
+        return variable_mapped(x, index, map);
     if (x->location->uninitialized_variable_warn)
         exchange_log(x, LEVEL_WARN, "using uninitialized \"%s\" variable",
                      x->site->conf->variables[index].name.at);
@@ -106,7 +129,7 @@ struct conf_str variable_address(struct exchange *x, const union http_address *a
 
 struct conf_str variable_port(struct exchange *x, const union http_address *address)
 {
-    if (address->plain.sa_family == AF_UNIX)
+    if (address->plain.sa_family == AF_UNIX || address->in.sin_port == 0)
         return STR("");
     return variable_number(x, ntohs(address->in.sin_port)); /* in6 has it in the same place */
 }

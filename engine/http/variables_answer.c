@@ -30,5 +30,6 @@ GETTER(sent_http)
 
 GETTER(status)
 {
-    return variable_number(x, (uint64_t)x->answer.status);
+    int status = x->sent_status != 0 ? x->sent_status : x->answer.status;
+    return status != 0 ? variable_number(x, (uint64_t)status) : STR("000");
 }

@@ -30,12 +30,12 @@ GETTER(pipe)
 
 GETTER(remote_addr)
 {
-    return variable_address(x, &x->client->peer);
+    return variable_address(x, x->peer);
 }
 
 GETTER(remote_port)
 {
-    return variable_port(x, &x->client->peer);
+    return variable_port(x, x->peer);
 }
 
 GETTER(scheme)
@@ -53,4 +53,14 @@ GETTER(server_port)
 {
     union http_address local = variable_local(x);
     return variable_port(x, &local);
+}
+
+GETTER(realip_remote_addr)
+{
+    return variable_address(x, &x->client->peer);
+}
+
+GETTER(realip_remote_port)
+{
+    return variable_port(x, &x->client->peer);
 }

@@ -119,7 +119,7 @@ GETTER(request_length)
 
 GETTER(request_method)
 {
-    return exchange_span(x, x->head.method);
+    return exchange_method(x);
 }
 
 GETTER(request_nonce)

@@ -308,7 +308,8 @@ void io_respond(struct turn *t, int status)
     if (c->flight == NULL && !io_begin_request(t))
         return;
     exchange_refuse(&c->flight->x, c->in->bytes + c->flight->base, status);
-    io_push_response(t);
+    if (exchange_answered(&c->flight->x))
+        io_push_response(t);
 }
 
 void io_continue(struct turn *t)

@@ -360,9 +360,11 @@ void adm_step(struct adm *a, uint64_t now_ns, const struct adm_event *event,
 {
     CORE_CHECK(event->kind < ADM_EVENT_COUNT && a->state < ADM_STATE_COUNT);
     effects->count = 0;
+    effects->cell = CORE_NO_CELL;
     if (event->kind == ADM_EV_TIMER && now_ns < a->deadline_ns)
         return; /* a timer that was left at an earlier deadline */
     const struct step s = {a, now_ns, event, effects};
+    effects->cell = (uint16_t)(a->state * ADM_EVENT_COUNT + event->kind);
     table[event->kind][a->state](&s);
 }
 

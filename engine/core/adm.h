@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/core/cell.h"
+
 #define ADM_NEVER_NS UINT64_MAX
 
 /* S(SYMBOL, "word", "meaning") */
@@ -111,6 +113,7 @@ enum { ADM_EFFECTS_MAX = 4 };
 
 struct adm_effects {
     uint32_t count;
+    uint16_t cell; /* that the event came to; CORE_NO_CELL: a timer that was early */
     struct adm_effect {
         uint8_t kind; /* enum adm_effect_kind */
         uint8_t why;  /* WATCH: what had stopped it; UNWATCH: enum adm_why */
@@ -166,5 +169,8 @@ void adm_check(const struct adm *a);
 const char *adm_state_name(enum adm_state state);
 const char *adm_event_name(enum adm_event_kind kind);
 const char *adm_effect_name(enum adm_effect_kind kind);
+unsigned adm_cell_count(void);
+/* False: out of range. */
+bool adm_cell_name(unsigned cell, struct core_cell *out);
 
 #endif

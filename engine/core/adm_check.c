@@ -61,3 +61,27 @@ const char *adm_effect_name(enum adm_effect_kind kind)
     };
     return (unsigned)kind < ADM_EFFECT_COUNT ? words[kind] : "?";
 }
+
+unsigned adm_cell_count(void)
+{
+    return ADM_STATE_COUNT * ADM_EVENT_COUNT;
+}
+
+bool adm_cell_name(unsigned cell, struct core_cell *out)
+{
+#define ROW(event, new_, accepting, full, starved, draining, gone)                                 \
+    [ADM_NEW][ADM_EV_##event] = #new_, [ADM_ACCEPTING][ADM_EV_##event] = #accepting,               \
+    [ADM_FULL][ADM_EV_##event] = #full, [ADM_STARVED][ADM_EV_##event] = #starved,                  \
+    [ADM_DRAINING][ADM_EV_##event] = #draining, [ADM_GONE][ADM_EV_##event] = #gone,
+    static const char *const actions[ADM_STATE_COUNT][ADM_EVENT_COUNT] = {
+#include "engine/core/adm_cells.def"
+    };
+#undef ROW
+    if (cell >= adm_cell_count())
+        return false;
+    unsigned state = cell / ADM_EVENT_COUNT, event = cell % ADM_EVENT_COUNT;
+    *out = (struct core_cell){.row = adm_state_name((enum adm_state)state),
+                              .input = adm_event_name((enum adm_event_kind)event),
+                              .action = actions[state][event]};
+    return true;
+}

@@ -437,9 +437,11 @@ void conn_step(struct conn *c, uint64_t now_ns, const struct conn_event *event,
 {
     CORE_CHECK(event->kind < CONN_EVENT_COUNT && c->state < CONN_STATE_COUNT);
     effects->count = 0;
+    effects->cell = CORE_NO_CELL;
     if (event->kind == CONN_EV_TIMER && now_ns < c->deadline_ns)
         return; /* a timer that was left at an earlier deadline */
     const struct step s = {c, now_ns, event, effects};
+    effects->cell = (uint16_t)(c->state * CONN_EVENT_COUNT + event->kind);
     table[event->kind][c->state](&s);
 }
 

@@ -33,6 +33,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/core/cell.h"
+
 #define CONN_NEVER_NS UINT64_MAX /* no deadline */
 /* A connection that must go for want of room has been idle for as long, or it is told first. */
 #define CONN_REAP_IDLE_NS UINT64_C(1000000000)
@@ -181,6 +183,7 @@ enum {
 
 struct conn_effects {
     uint32_t count;
+    uint16_t cell; /* that the event came to; CORE_NO_CELL: a timer that was early */
     struct conn_effect {
         uint8_t kind;    /* enum conn_effect_kind */
         uint8_t why;     /* CLOSE, RESET: enum conn_why */
@@ -245,5 +248,8 @@ void conn_check(const struct conn *c);
 const char *conn_state_name(enum conn_state state);
 const char *conn_event_name(enum conn_event_kind kind);
 const char *conn_effect_name(enum conn_effect_kind kind);
+unsigned conn_cell_count(void);
+/* False: out of range. */
+bool conn_cell_name(unsigned cell, struct core_cell *out);
 
 #endif

@@ -79,3 +79,31 @@ const char *conn_effect_name(enum conn_effect_kind kind)
     };
     return (unsigned)kind < CONN_EFFECT_COUNT ? words[kind] : "?";
 }
+
+unsigned conn_cell_count(void)
+{
+    return CONN_STATE_COUNT * CONN_EVENT_COUNT;
+}
+
+bool conn_cell_name(unsigned cell, struct core_cell *out)
+{
+#define ROW(event, closed, shaking, fresh, reading, body, executing, writing, discarding, idle,    \
+            tunnel, lingering)                                                                     \
+    [CONN_CLOSED][CONN_EV_##event] = #closed, [CONN_SHAKING][CONN_EV_##event] = #shaking,          \
+    [CONN_FRESH][CONN_EV_##event] = #fresh, [CONN_READING][CONN_EV_##event] = #reading,            \
+    [CONN_BODY][CONN_EV_##event] = #body, [CONN_EXECUTING][CONN_EV_##event] = #executing,          \
+    [CONN_WRITING][CONN_EV_##event] = #writing, [CONN_DISCARDING][CONN_EV_##event] = #discarding,  \
+    [CONN_IDLE][CONN_EV_##event] = #idle, [CONN_TUNNEL][CONN_EV_##event] = #tunnel,                \
+    [CONN_LINGERING][CONN_EV_##event] = #lingering,
+    static const char *const actions[CONN_STATE_COUNT][CONN_EVENT_COUNT] = {
+#include "engine/core/conn_cells.def"
+    };
+#undef ROW
+    if (cell >= conn_cell_count())
+        return false;
+    unsigned state = cell / CONN_EVENT_COUNT, event = cell % CONN_EVENT_COUNT;
+    *out = (struct core_cell){.row = conn_state_name((enum conn_state)state),
+                              .input = conn_event_name((enum conn_event_kind)event),
+                              .action = actions[state][event]};
+    return true;
+}

@@ -18,7 +18,7 @@ void sup_step(struct sup *sup, uint64_t now_ns, const struct sup_event *event,
     struct step s = {.sup = sup, .now_ns = now_ns, .event = event, .effects = effects};
 
     effects->count = 0;
-    effects->cell = SUP_CELL_STRANGER;
+    memset(effects->cells, 0, sizeof(effects->cells));
     if (event->kind == SUP_TIMER)
         step_timer(&s);
     else if (!stash_event(&s))
@@ -65,6 +65,7 @@ struct sup_options sup_options_default(const struct sup_settings *settings, uint
 
 static void master_input(struct step *s, enum sup_master_input input)
 {
+    sup_come_to(s, s->sup->mode * SUP_MASTER_INPUT_COUNT + input);
     sup_mode_table[s->sup->mode][input](s);
 }
 
@@ -88,17 +89,13 @@ static void step_event(struct step *s)
     const struct sup_event *event = s->event;
     CORE_CHECK(event->kind < SUP_EVENT_COUNT);
     if (event->kind < SUP_SPAWNED) {
-        s->effects->cell = (uint16_t)(s->sup->mode * SUP_MASTER_INPUT_COUNT + event->kind);
         master_input(s, (enum sup_master_input)event->kind);
         return;
     }
     struct sup_worker *w = find(s->sup, event->slot, event->generation);
     if (w == NULL) /* a late word about one that is gone */
         return;
-    enum sup_worker_input input = (enum sup_worker_input)(event->kind - SUP_SPAWNED);
-    s->effects->cell = (uint16_t)(SUP_MODE_COUNT * SUP_MASTER_INPUT_COUNT +
-                                  w->state * SUP_WORKER_INPUT_COUNT + input);
-    sup_worker_input(s, w, input);
+    sup_worker_input(s, w, (enum sup_worker_input)(event->kind - SUP_SPAWNED));
 }
 
 static void step_raised(struct step *s)

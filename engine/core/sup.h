@@ -18,10 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/core/cell.h"
+
 enum {
     SUP_WORKERS_MAX = 256, /* entries: workers of all generations that live or wait */
     SUP_SLOTS_MAX = 128,   /* workers of one generation, so that two generations have room */
     SUP_EFFECTS_MAX = 2 * SUP_WORKERS_MAX + 32,
+    SUP_CELL_WORDS = 5,
 };
 
 /* ---- events ------------------------------------------------------------------------------ */
@@ -188,7 +191,7 @@ struct sup_effect {
 
 struct sup_effects {
     uint32_t count;
-    uint16_t cell; /* the cell the event came to, for coverage: sup_cell_name() */
+    uint64_t cells[SUP_CELL_WORDS]; /* a set of those the step came to: sup_cell_name() */
     struct sup_effect at[SUP_EFFECTS_MAX];
 };
 
@@ -331,12 +334,8 @@ const char *sup_worker_state_word(unsigned state);
 const char *sup_reason_word(unsigned reason);
 const char *sup_reason_text(unsigned reason);
 const char *sup_sabotage_word(unsigned bit);
-/* "ROLLING x CONF_OK: roll_begin"-like parts of a cell; false out of range. */
-struct sup_cell {
-    const char *row, *input, *action;
-};
-enum { SUP_CELL_STRANGER = 0xffff }; /* effects.cell: TIMER, or a worker that is not known */
 unsigned sup_cell_count(void);
-bool sup_cell_name(unsigned cell, struct sup_cell *out);
+/* False: out of range. */
+bool sup_cell_name(unsigned cell, struct core_cell *out);
 
 #endif

@@ -58,6 +58,12 @@ extern worker_cell *const sup_worker_table[SUP_WORKER_STATE_COUNT][SUP_WORKER_IN
 #undef MASTER_CELL
 #undef WORKER_CELL
 
+/* The tables' cells have numbers: the modes' first. */
+static inline void sup_come_to(struct step *s, unsigned cell)
+{
+    s->effects->cells[cell / 64] |= UINT64_C(1) << cell % 64;
+}
+
 /* sup.c */
 static inline void sup_raise(struct step *s, enum sup_master_input input)
 {

@@ -170,8 +170,8 @@ static void deliver(struct sup_event event)
 {
     event.sabotage &= sup_sabotage_wanted(&world.rig.sup, world.rig.now_ns, &event);
     rig_give(&world.rig, &event);
-    if (world.rig.effects.cell != SUP_CELL_STRANGER)
-        seen[world.rig.effects.cell] = true;
+    for (unsigned i = 0; i < CELLS_MAX; i++)
+        seen[i] |= world.rig.effects.cells[i / 64] >> i % 64 & 1;
     for (uint32_t i = 0; i < world.rig.effects.count; i++)
         carry_out(&world.rig.effects.at[i]);
 }
@@ -332,7 +332,7 @@ static void storms_come_to_every_cell(void **state)
     (void)state;
 
     for (unsigned i = 0; i < sup_cell_count(); i++) {
-        struct sup_cell cell;
+        struct core_cell cell;
         assert_true(sup_cell_name(i, &cell));
         if (seen[i] || is_word(cell.input, from_within) || is_word(cell.action, no_matter))
             continue;

@@ -39,7 +39,9 @@ _Static_assert(MASTER_CELLS == SUP_MODE_COUNT * SUP_MASTER_INPUT_COUNT, "a cell 
 _Static_assert(WORKER_CELLS == SUP_WORKER_STATE_COUNT * SUP_WORKER_INPUT_COUNT,
                "a cell is missing");
 
-static const struct sup_cell cell_names[MASTER_CELLS + WORKER_CELLS] = {
+_Static_assert(MASTER_CELLS + WORKER_CELLS <= 64 * SUP_CELL_WORDS, "more cells than bits");
+
+static const struct core_cell cell_names[MASTER_CELLS + WORKER_CELLS] = {
 #define MASTER_CELL(mode, input, action)                                                           \
     [SUP_MODE_##mode * SUP_MASTER_INPUT_COUNT + SUP_IN_##input] = {#mode, #input, #action},
 #define WORKER_CELL(state, input, action)                                                          \
@@ -55,7 +57,7 @@ unsigned sup_cell_count(void)
     return MASTER_CELLS + WORKER_CELLS;
 }
 
-bool sup_cell_name(unsigned cell, struct sup_cell *out)
+bool sup_cell_name(unsigned cell, struct core_cell *out)
 {
     if (cell >= sup_cell_count())
         return false;

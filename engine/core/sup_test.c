@@ -426,12 +426,13 @@ static void words_about_strangers_are_ignored(void **state)
     rig_ready(&r, 5, 1);
     rig_worker(&r, SUP_EXITED, 0, 99, 0);
     assert_int_equal(r.effects.count, 0);
-    assert_int_equal(r.effects.cell, SUP_CELL_STRANGER);
+    for (size_t i = 0; i < SUP_CELL_WORDS; i++)
+        assert_true(r.effects.cells[i] == 0);
 }
 
 static void every_cell_has_a_name(void **state)
 {
-    struct sup_cell cell;
+    struct core_cell cell;
     (void)state;
     assert_int_equal(sup_cell_count(), SUP_MODE_COUNT * 18 + SUP_WORKER_STATE_COUNT * 11);
     for (unsigned i = 0; i < sup_cell_count(); i++) {

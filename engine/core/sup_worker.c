@@ -20,6 +20,8 @@ void sup_worker_input(struct step *s, struct sup_worker *w, enum sup_worker_inpu
         sup_worker_forgotten(s, w);
         return;
     }
+    sup_come_to(s, SUP_MODE_COUNT * SUP_MASTER_INPUT_COUNT + w->state * SUP_WORKER_INPUT_COUNT +
+                       input);
     sup_worker_table[w->state][input](s, w);
 }
 

@@ -300,7 +300,7 @@ static bool take_effect(const char **at, struct sup_effect *effect)
 static bool take_effects(const char **at, struct sup_effects *effects)
 {
     effects->count = 0;
-    effects->cell = SUP_CELL_STRANGER;
+    memset(effects->cells, 0, sizeof(effects->cells));
     if (!take(at, " -> "))
         return true;
     do {

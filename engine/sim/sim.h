@@ -195,7 +195,7 @@ struct sim {
     struct fault_board_file board_file;
     struct fault_self selves[KERNEL_PROCS_MAX];
     struct fault_decision stalls[KERNEL_PROCS_MAX]; /* why a process is stalled */
-    uint64_t *coverage;                             /* of sup's cells; NULL not counted */
+    struct sim_coverage *coverage;                  /* NULL not counted */
     struct sim_master master;
     struct sim_clients clients;
     struct sim_director director;

@@ -131,6 +131,8 @@ static void run(struct turn *t)
         struct conn_effects effects;
         conn_step(&t->c->conn, k->now_ns, &event, &effects);
         conn_check(&t->c->conn);
+        if (t->s->coverage != NULL)
+            sim_coverage_cell(t->s->coverage, SIM_CONN, effects.cell);
         for (uint32_t i = 0; i < effects.count && !t->ended; i++)
             perform(t, &effects.items[i]);
         if (event.kind == CONN_EV_RESPONSE && !t->ended)

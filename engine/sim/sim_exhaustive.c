@@ -1,7 +1,6 @@
-/* Breadth first over states: each state is a supervisor, what its world owes it (forks whose result
- * is not in, children, what they were told) and the time; states that were seen are not gone into
- * again. Times are those that the supervisor itself asks for: an event happens now, or when the
- * next deadline has come. */
+/* Breadth first over states: each state is a supervisor, what its world owes it, and the time;
+ * states that were seen are not gone into again. Times are those that the supervisor itself asks
+ * for: an event happens now, or when the next deadline has come. */
 #include "engine/sim/sim_exhaustive.h"
 
 #include <signal.h>
@@ -14,26 +13,38 @@
 
 #define MS UINT64_C(1000000)
 #define BEGIN_NS UINT64_C(1000000000)
+#define GRAIN_NS (100 * MS)
 
-enum { ENTRIES = 12 }; /* workers alive at once that are followed; deeper ones are cut off */
+enum { CHILDREN_MAX = 12 }; /* alive at once; what has more is cut off */
 
-/* What is true outside of the supervisor about one worker. */
+/* What is true outside of the supervisor about one worker. `hangs`: it says and hears nothing,
+ * only KILL ends it. */
 struct child {
     int16_t slot;
+    uint8_t alive, said, go, told, hangs; /* said: 1 poised, 2 ready; told: an effect's kind */
     uint32_t generation;
-    uint8_t alive, said, go, told; /* said: 1 poised, 2 ready */
+};
+
+/* loads: configurations asked for, whose result is not in. other: 1 the other master starts, 2 it
+ * is ready, 3 it was told to go. signals, faults: how many may still come. */
+struct world {
+    uint64_t now_ns;
+    uint8_t signals, faults, loads, other, child_count;
+    struct child children[CHILDREN_MAX];
+};
+
+struct move {
+    uint8_t kind; /* enum sup_event_kind; SUP_EVENT_COUNT: the child begins to hang */
+    int8_t slot;
+    uint16_t generation;
 };
 
 struct node {
-    uint64_t now_ns;
     uint32_t parent;
-    uint8_t depth;
-    uint8_t loads; /* loads: configurations asked for, whose result is not in */
-    uint8_t child_count, other;
-    char what[24];
-    struct child children[ENTRIES];
-    size_t sup_size;
-    struct sup *sup;
+    struct move move;
+    uint16_t depth;
+    uint32_t size; /* of its state, until it has been gone into */
+    void *state;   /* a struct world, then the used part of a struct sup */
 };
 
 struct search {
@@ -41,6 +52,9 @@ struct search {
     struct node *nodes;
     uint64_t *seen; /* hashes; 0 free */
     uint64_t seen_room;
+    uint32_t from; /* the node that is being gone into */
+    uint32_t moves;
+    struct world before, world;
     struct sup sup;
     struct sup_effects effects;
 };
@@ -48,56 +62,62 @@ struct search {
 /* ---- states -----------------------------------------------------------------------------------
  */
 
-static size_t size_of(const struct sup *sup)
+static uint64_t hash_words(uint64_t hash, const uint64_t *words, size_t count)
 {
-    return offsetof(struct sup, workers) + sup->used * sizeof(sup->workers[0]);
+    for (size_t i = 0; i < count; i++)
+        hash = sim_random_mix(hash ^ words[i]) + i;
+    return hash;
 }
 
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
+/* Two states are one if they differ only in how long ago all of it was, or by less than a grain. */
+static uint64_t ahead(uint64_t t_ns, uint64_t now_ns)
 {
-    const unsigned char *at = bytes;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
-    return sim_random_mix(hash);
+    return t_ns == UINT64_MAX ? t_ns : t_ns <= now_ns ? 0 : 1 + (t_ns - now_ns) / GRAIN_NS;
 }
 
-/* Two states are one if they differ only in how long ago all of it was. */
-static uint64_t relative(uint64_t t_ns, uint64_t now_ns)
+static uint64_t hash_worker(uint64_t hash, const struct sup *sup, const struct sup_worker *w,
+                            uint64_t now_ns)
 {
-    return t_ns == UINT64_MAX ? t_ns : t_ns - now_ns;
+    const uint64_t words[] = {ahead(w->deadline_ns, now_ns),
+                              ahead(w->bound_ns, now_ns),
+                              now_ns - w->born_ns >= sup->options.stable_ns,
+                              ahead(w->beat_ns + sup->settings.watchdog_ns, now_ns),
+                              (uint64_t)w->generation << 32 | (uint16_t)w->slot,
+                              w->state | (uint64_t)w->crashes << 8 | (uint64_t)w->fails << 16 |
+                                  (uint64_t)w->leaving << 24 | (uint64_t)w->settled << 25 |
+                                  (uint64_t)w->untold << 26};
+    return hash_words(hash, words, sizeof(words) / sizeof(words[0]));
 }
 
-static uint64_t hash_node(const struct node *n, const struct sup *sup)
+static uint64_t hash_state(const struct world *world, const struct sup *sup)
 {
-    uint64_t hash = hash_bytes(1, &n->loads, 3);
-    const uint64_t numbers[] = {relative(sup->mode_deadline_ns, n->now_ns),
-                                relative(sup->tree_spare_ns, n->now_ns),
-                                sup->generation,
-                                sup->trying,
-                                sup->generation_last,
-                                sup->settings.workers,
-                                sup->mode,
-                                sup->other,
-                                sup->pending,
-                                (uint64_t)sup->pending_resize,
-                                sup->announced + 2u * sup->resting + 4u * sup->returning +
-                                    8u * sup->owes_report + 16u * sup->short_handed};
-    hash = hash_bytes(hash, numbers, sizeof(numbers));
-    for (uint32_t i = 0; i < sup->used; i++) {
-        const struct sup_worker *w = &sup->workers[i];
-        const uint64_t worker[] = {relative(w->deadline_ns, n->now_ns),
-                                   relative(w->bound_ns, n->now_ns),
-                                   w->generation,
-                                   (uint64_t)w->slot,
-                                   w->state,
-                                   w->crashes,
-                                   w->leaving + 2u * w->settled + 4u * w->untold};
-        hash = hash_bytes(hash, worker, sizeof(worker));
+    uint64_t now_ns = world->now_ns;
+    const uint64_t words[] = {world->signals | (uint64_t)world->faults << 8 |
+                                  (uint64_t)world->loads << 16 | (uint64_t)world->other << 24 |
+                                  (uint64_t)world->child_count << 32,
+                              ahead(sup->mode_deadline_ns, now_ns),
+                              ahead(sup->tree_spare_ns, now_ns),
+                              (uint64_t)sup->generation << 32 | sup->trying,
+                              (uint64_t)sup->generation_last << 32 | sup->outgoing,
+                              (uint64_t)sup->settings.workers << 32 | sup->next.workers,
+                              sup->mode | (uint64_t)sup->other << 8 | (uint64_t)sup->pending << 16 |
+                                  (uint64_t)(uint16_t)sup->pending_resize << 32,
+                              sup->announced + 2u * sup->resting + 4u * sup->returning +
+                                  8u * sup->owes_report + 16u * sup->short_handed};
+    uint64_t hash = hash_words(1, words, sizeof(words) / sizeof(words[0]));
+    for (uint32_t i = 0; i < sup->used; i++)
+        hash = hash_worker(hash, sup, &sup->workers[i], now_ns);
+    for (unsigned i = 0; i < world->child_count; i++) {
+        const struct child *c = &world->children[i];
+        const uint64_t child[] = {(uint64_t)c->generation << 32 | (uint16_t)c->slot,
+                                  c->alive | (uint64_t)c->said << 8 | (uint64_t)c->go << 16 |
+                                      (uint64_t)c->told << 24 | (uint64_t)c->hangs << 32};
+        hash = hash_words(hash, child, 2);
     }
-    hash = hash_bytes(hash, n->children, n->child_count * sizeof(n->children[0]));
     return hash | 1;
 }
 
+/* Notes it, unless there is no room for another state. */
 static bool was_seen(struct search *s, uint64_t hash)
 {
     uint64_t at = hash & (s->seen_room - 1);
@@ -106,59 +126,109 @@ static bool was_seen(struct search *s, uint64_t hash)
             return true;
         at = (at + 1) & (s->seen_room - 1);
     }
-    s->seen[at] = hash;
+    if (s->o->states < s->o->states_max)
+        s->seen[at] = hash;
     return false;
+}
+
+static void keep(struct search *s, const struct move *move, uint16_t depth)
+{
+    struct sim_search *o = s->o;
+    size_t used = offsetof(struct sup, workers) + s->sup.used * sizeof(s->sup.workers[0]);
+    struct node *n = &s->nodes[o->states++];
+    *n = (struct node){.parent = s->from, .move = *move, .depth = depth};
+    n->size = (uint32_t)(sizeof(s->world) + used);
+    n->state = malloc(n->size);
+    if (n->state == NULL)
+        abort();
+    memcpy(n->state, &s->world, sizeof(s->world));
+    memcpy((char *)n->state + sizeof(s->world), &s->sup, used);
+    if (depth > o->deepest)
+        o->deepest = depth;
+}
+
+static const struct sup *sup_of(const struct node *n)
+{
+    return (const struct sup *)(const void *)((const char *)n->state + sizeof(struct world));
+}
+
+static void load(struct search *s)
+{
+    const struct node *n = &s->nodes[s->from];
+    memcpy(&s->world, n->state, sizeof(s->world));
+    memcpy(&s->sup, sup_of(n), n->size - sizeof(s->world));
 }
 
 /* ---- the world's answer to effects -------------------------------------------------------------
  */
 
-static struct child *find_child(struct node *n, int16_t slot, uint32_t generation)
+static struct child *find_child(struct world *w, int slot, uint32_t generation)
 {
-    for (unsigned i = 0; i < n->child_count; i++)
-        if (n->children[i].slot == slot && n->children[i].generation == generation)
-            return &n->children[i];
+    for (unsigned i = 0; i < w->child_count; i++)
+        if (w->children[i].slot == slot && w->children[i].generation == generation)
+            return &w->children[i];
     return NULL;
 }
 
 /* False: more than can be followed. */
-static bool take_effects(struct node *n, const struct sup_effects *effects)
+static bool take_effect(struct world *w, const struct sup_effect *e)
 {
-    for (uint32_t i = 0; i < effects->count; i++) {
-        const struct sup_effect *e = &effects->at[i];
-        struct child *child = find_child(n, e->slot, e->generation);
-        if (e->kind == SUP_DO_SPAWN) {
-            if (n->child_count == ENTRIES)
-                return false;
-            n->children[n->child_count] = (struct child){.slot = e->slot};
-            n->children[n->child_count++].generation = e->generation;
-        } else if (e->kind == SUP_DO_LOAD_CONF) {
-            n->loads = 1;
-        } else if (e->kind == SUP_DO_UPGRADE_START) {
-            n->other = 1;
-        } else if (child != NULL && e->kind == SUP_DO_GO) {
+    struct child *child = find_child(w, e->slot, e->generation);
+    switch ((enum sup_effect_kind)e->kind) {
+    case SUP_DO_SPAWN:
+        if (w->child_count == CHILDREN_MAX)
+            return false;
+        w->children[w->child_count++] =
+            (struct child){.slot = e->slot, .generation = e->generation};
+        break;
+    case SUP_DO_LOAD_CONF:
+        w->loads = 1;
+        break;
+    case SUP_DO_UPGRADE_START:
+        w->other = 1;
+        break;
+    case SUP_DO_UPGRADE_TERM:
+    case SUP_DO_UPGRADE_KILL:
+        w->other = w->other != 0 ? 3 : 0;
+        break;
+    case SUP_DO_GO:
+        if (child != NULL)
             child->go = 1;
-        } else if (child != NULL && (e->kind == SUP_DO_DRAIN || e->kind == SUP_DO_TERM ||
-                                     e->kind == SUP_DO_ABORT || e->kind == SUP_DO_KILL)) {
+        break;
+    case SUP_DO_DRAIN:
+    case SUP_DO_TERM:
+    case SUP_DO_ABORT:
+    case SUP_DO_KILL:
+        if (child != NULL)
             child->told = e->kind;
-        }
+        break;
+    default:
+        break;
     }
     return true;
 }
 
-static void note_event(struct node *n, const struct sup_event *event)
+static void remove_child(struct world *w, struct child *child)
 {
-    struct child *child = find_child(n, event->slot, event->generation);
+    size_t after = (size_t)(&w->children[w->child_count] - (child + 1));
+    memmove(child, child + 1, after * sizeof(*child));
+    w->child_count--;
+}
+
+/* What an event says about the world. */
+static void note_event(struct world *w, const struct sup_event *event)
+{
+    struct child *child = find_child(w, event->slot, event->generation);
     switch (event->kind) {
     case SUP_CONF_OK:
     case SUP_CONF_BAD:
-        n->loads = 0;
+        w->loads = 0;
         break;
     case SUP_OTHER_READY:
-        n->other = 2;
+        w->other = 2;
         break;
     case SUP_OTHER_GONE:
-        n->other = 0;
+        w->other = 0;
         break;
     case SUP_SPAWNED:
         child->alive = 1;
@@ -167,126 +237,234 @@ static void note_event(struct node *n, const struct sup_event *event)
     case SUP_READY:
         child->said = event->kind == SUP_POISED ? 1 : 2;
         break;
+    case SUP_UNTOLD:
+        child->told = 0;
+        child->go = child->said == 2;
+        break;
     case SUP_SPAWN_FAILED:
     case SUP_EXITED:
-        memmove(child, child + 1,
-                (size_t)(&n->children[n->child_count] - (child + 1)) * sizeof(*child));
-        n->child_count--;
+        remove_child(w, child);
         break;
     default:
         break;
     }
 }
 
-/* ---- the search -------------------------------------------------------------------------------
+/* ---- one move ---------------------------------------------------------------------------------
  */
 
-static void tell_path(struct search *s, uint32_t node, const char *what)
+static void print_move(const struct move *move, char *out, size_t size)
 {
-    struct sim_search *o = s->o;
-    uint32_t depth = s->nodes[node].depth;
-    o->path_count = depth + 1;
-    snprintf(o->path[depth], sizeof(o->path[0]), "%s", what);
-    for (uint32_t at = node; depth > 0; at = s->nodes[at].parent)
-        snprintf(o->path[--depth], sizeof(o->path[0]), "%s", s->nodes[at].what);
+    if (move->kind == SUP_EVENT_COUNT)
+        snprintf(out, size, "%d.%u hangs", move->slot, move->generation);
+    else if (move->generation > 0)
+        snprintf(out, size, "%s %d.%u", sup_event_word(move->kind), move->slot, move->generation);
+    else
+        snprintf(out, size, "%s", sup_event_word(move->kind));
 }
 
-static void keep(struct search *s, const struct node *n)
+static void fail(struct search *s, const char *sentence, const struct move *move)
 {
     struct sim_search *o = s->o;
-    struct node *to = &s->nodes[o->states++];
-    *to = *n;
-    to->sup_size = size_of(&s->sup);
-    to->sup = malloc(to->sup_size);
-    if (to->sup == NULL)
-        abort();
-    memcpy(to->sup, &s->sup, to->sup_size);
-    if (n->depth > o->deepest)
-        o->deepest = n->depth;
+    uint32_t at = s->from, depth = s->nodes[at].depth;
+    o->broken = sentence;
+    o->path_count = depth;
+    if (move != NULL)
+        print_move(move, o->path[o->path_count++], sizeof(o->path[0]));
+    for (; depth > 0; at = s->nodes[at].parent)
+        print_move(&s->nodes[at].move, o->path[--depth], sizeof(o->path[0]));
 }
 
-/* Lets the event happen in a copy of the state. False: an invariant broke. */
-static bool try_event(struct search *s, uint32_t from, const struct sup_event *event,
-                      uint64_t now_ns, const char *what)
+/* True: the supervisor took it, and may go on. */
+static bool give(struct search *s, const struct sup_event *event, const struct move *move)
 {
-    struct sim_search *o = s->o;
-    struct node n = s->nodes[from];
-    memcpy(&s->sup, s->nodes[from].sup, s->nodes[from].sup_size);
-    n.now_ns = now_ns;
-    n.parent = from;
-    n.depth++;
-    snprintf(n.what, sizeof(n.what), "%s", what);
-    sup_step(&s->sup, now_ns, event, &s->effects);
-    o->steps++;
-    if (s->effects.cell != SUP_CELL_STRANGER)
-        o->coverage[s->effects.cell]++;
-    o->broken = sup_check(&s->sup);
-    if (o->broken != NULL) {
-        tell_path(s, from, what);
+    sup_step(&s->sup, s->world.now_ns, event, &s->effects);
+    s->o->steps++;
+    sim_coverage_sup(s->o->coverage, &s->effects);
+    const char *broken = sup_check(&s->sup);
+    if (broken != NULL) {
+        fail(s, broken, move);
         return false;
     }
-    note_event(&n, event);
-    if (!take_effects(&n, &s->effects) || o->states == o->states_max)
-        o->complete = false;
-    else if (was_seen(s, hash_node(&n, &s->sup)))
+    note_event(&s->world, event);
+    for (uint32_t i = 0; i < s->effects.count; i++)
+        if (!take_effect(&s->world, &s->effects.at[i])) {
+            s->o->complete = false;
+            return false;
+        }
+    return true;
+}
+
+/* The driver reads all heartbeats before it says that a deadline has come. */
+static bool give_beats(struct search *s, const struct move *move)
+{
+    for (unsigned i = 0; i < s->world.child_count; i++) {
+        const struct child *c = &s->world.children[i];
+        const struct sup_event beat = {
+            .kind = SUP_BEAT, .slot = c->slot, .generation = c->generation, .a = s->world.now_ns};
+        if (c->alive && !c->hangs && !give(s, &beat, move))
+            return false;
+    }
+    return true;
+}
+
+static bool perform(struct search *s, const struct move *move)
+{
+    struct sup_event event = {
+        .kind = move->kind, .slot = move->slot, .generation = move->generation};
+    event.sabotage = s->o->sabotage & sup_sabotage_wanted(&s->sup, s->world.now_ns, &event);
+    if (move->kind == SUP_EVENT_COUNT) {
+        find_child(&s->world, move->slot, move->generation)->hangs = 1;
+        return true;
+    }
+    if (move->kind == SUP_TIMER) {
+        uint64_t due_ns = sup_next_deadline_ns(&s->sup);
+        s->world.now_ns = due_ns > s->world.now_ns ? due_ns : s->world.now_ns;
+        if (s->sup.settings.watchdog_ns > 0 && !give_beats(s, move))
+            return false;
+    } else if (move->kind == SUP_CONF_OK) {
+        event.settings = s->sup.options.settings;
+    } else if (move->kind == SUP_EXITED) {
+        event.a = find_child(&s->world, move->slot, move->generation)->told ? 0 : SIGSEGV;
+    }
+    return give(s, &event, move);
+}
+
+/* Lets it happen in a copy of the state. */
+static void try_move(struct search *s, const struct move *move, unsigned signals, unsigned faults)
+{
+    struct sim_search *o = s->o;
+    uint16_t depth = (uint16_t)(s->nodes[s->from].depth + 1);
+    if (o->broken != NULL)
+        return;
+    s->moves++;
+    load(s);
+    if (s->world.signals < signals || s->world.faults < faults) {
+        s->moves--;
+        return;
+    }
+    s->world.signals = (uint8_t)(s->world.signals - signals);
+    s->world.faults = (uint8_t)(s->world.faults - faults);
+    if (!perform(s, move))
+        return;
+    if (was_seen(s, hash_state(&s->world, &s->sup)))
         o->repeated++;
+    else if (o->states == o->states_max || depth >= (o->depth > 0 ? o->depth + 1 : SIM_PATH_MAX))
+        o->complete = false;
     else
-        keep(s, &n);
-    return true;
+        keep(s, move, depth);
 }
 
-static bool try_master(struct search *s, uint32_t from)
+static void try_kind(struct search *s, enum sup_event_kind kind, unsigned signals, unsigned faults)
 {
-    static const enum sup_event_kind always[] = {SUP_RELOAD, SUP_QUIT, SUP_STOP,   SUP_UPGRADE,
-                                                 SUP_REST,   SUP_GROW, SUP_SHRINK, SUP_REOPEN};
-    const struct node *n = &s->nodes[from];
-    struct sup_event event;
-    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
-        event = (struct sup_event){.kind = always[i]};
-        if (!try_event(s, from, &event, n->now_ns, sup_event_word(event.kind)))
-            return false;
-    }
-    for (unsigned kind = SUP_CONF_OK; n->loads > 0 && kind <= SUP_CONF_BAD; kind++) {
-        event = (struct sup_event){.kind = kind, .settings = n->sup->options.settings};
-        if (!try_event(s, from, &event, n->now_ns, sup_event_word(kind)))
-            return false;
-    }
-    for (unsigned kind = SUP_OTHER_READY; n->other > 0 && kind <= SUP_OTHER_GONE; kind++) {
-        event = (struct sup_event){.kind = kind};
-        if ((kind == SUP_OTHER_GONE || n->other == 1) &&
-            !try_event(s, from, &event, n->now_ns, sup_event_word(kind)))
-            return false;
-    }
-    uint64_t due_ns = sup_next_deadline_ns(n->sup);
-    event = (struct sup_event){.kind = SUP_TIMER};
-    return due_ns == UINT64_MAX ||
-           try_event(s, from, &event, due_ns > n->now_ns ? due_ns : n->now_ns, "timer");
+    try_move(s, &(struct move){.kind = (uint8_t)kind}, signals, faults);
 }
 
-static bool try_child(struct search *s, uint32_t from, const struct child *child)
+static void try_child(struct search *s, const struct child *c, unsigned kind, unsigned faults)
 {
-    static const enum sup_event_kind unborn[] = {SUP_SPAWNED, SUP_SPAWN_FAILED};
-    static const enum sup_event_kind living[] = {SUP_EXITED, SUP_DRAINING, SUP_UNTOLD, SUP_POISED,
-                                                 SUP_READY};
-    const enum sup_event_kind *kinds = child->alive ? living : unborn;
-    size_t count = child->alive ? 5 : 2;
-    for (size_t i = 0; i < count; i++) {
-        struct sup_event event = {
-            .kind = kinds[i], .slot = child->slot, .generation = child->generation};
-        char what[24];
-        if ((kinds[i] == SUP_POISED && child->said > 0) ||
-            (kinds[i] == SUP_READY && (child->said != 1 || !child->go)))
-            continue;
-        if ((kinds[i] == SUP_UNTOLD && child->told == 0 && !child->go) ||
-            (kinds[i] == SUP_DRAINING && child->told == 0))
-            continue;
-        event.a = kinds[i] == SUP_EXITED ? SIGSEGV : 0;
-        snprintf(what, sizeof(what), "%s %d.%u", sup_event_word(kinds[i]), child->slot,
-                 child->generation);
-        if (!try_event(s, from, &event, s->nodes[from].now_ns, what))
-            return false;
+    const struct move move = {
+        .kind = (uint8_t)kind, .slot = (int8_t)c->slot, .generation = (uint16_t)c->generation};
+    try_move(s, &move, 0, faults);
+}
+
+/* Does the world still have to answer? Who hangs never will. */
+static bool owes(const struct world *w)
+{
+    bool owed = w->loads > 0 || w->other == 1 || w->other == 3;
+    for (unsigned i = 0; i < w->child_count; i++) {
+        const struct child *c = &w->children[i];
+        bool ends = c->told != 0 && (!c->hangs || c->told == SUP_DO_KILL);
+        bool speaks = c->alive && !c->hangs && (c->said == 0 || (c->said == 1 && c->go));
+        owed = owed || !c->alive || ends || speaks;
     }
-    return true;
+    return owed;
+}
+
+/* ---- all moves --------------------------------------------------------------------------------
+ */
+
+static void try_master(struct search *s)
+{
+    static const enum sup_event_kind signals[] = {SUP_RELOAD, SUP_QUIT, SUP_STOP,   SUP_UPGRADE,
+                                                  SUP_REST,   SUP_GROW, SUP_SHRINK, SUP_REOPEN};
+    const struct world *w = &s->before;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        try_kind(s, signals[i], 1, 0);
+    if (w->loads > 0) {
+        try_kind(s, SUP_CONF_OK, 0, 0);
+        try_kind(s, SUP_CONF_BAD, 0, 1);
+    }
+    if (w->other == 1)
+        try_kind(s, SUP_OTHER_READY, 0, 0);
+    if (w->other > 0)
+        try_kind(s, SUP_OTHER_GONE, 0, w->other == 1);
+    if (sup_next_deadline_ns(sup_of(&s->nodes[s->from])) != UINT64_MAX)
+        try_kind(s, SUP_TIMER, 0, owes(w));
+}
+
+/* Forks are done in the order in which they were asked for. */
+static void try_unborn(struct search *s)
+{
+    for (unsigned i = 0; i < s->before.child_count; i++) {
+        const struct child *c = &s->before.children[i];
+        if (c->alive)
+            continue;
+        try_child(s, c, SUP_SPAWNED, 0);
+        try_child(s, c, SUP_SPAWN_FAILED, 1);
+        return;
+    }
+}
+
+static void try_living(struct search *s, const struct child *c)
+{
+    bool ends = c->told != 0 && (!c->hangs || c->told == SUP_DO_KILL);
+    try_child(s, c, SUP_EXITED, ends ? 0 : 1);
+    if (c->told != 0 || c->go == 1)
+        try_child(s, c, SUP_UNTOLD, 1);
+    if (c->hangs)
+        return;
+    if (c->said == 0)
+        try_child(s, c, SUP_POISED, 0);
+    if (c->said == 1 && c->go)
+        try_child(s, c, SUP_READY, 0);
+    if (c->told == SUP_DO_DRAIN)
+        try_child(s, c, SUP_DRAINING, 0);
+    if (s->sup.settings.watchdog_ns > 0)
+        try_child(s, c, SUP_EVENT_COUNT, 1);
+}
+
+/* Where nothing is owed any more and no deadline is set, all must be as it should be. */
+static void check_rest(struct search *s)
+{
+    const struct sup *sup = sup_of(&s->nodes[s->from]);
+    uint32_t ready = 0;
+    for (uint32_t i = 0; i < sup->used; i++)
+        ready += sup->workers[i].state == SUP_WORKER_READY;
+    bool whole =
+        (sup->mode == SUP_MODE_RUNNING && sup->used == ready && ready == sup->settings.workers) ||
+        (sup->mode == SUP_MODE_RESTING && sup->used == 0) ||
+        (sup->mode == SUP_MODE_DONE && s->before.child_count == 0);
+    s->o->at_rest++;
+    if (!whole && s->o->broken == NULL)
+        fail(s, "nothing more will happen, and the tree is not whole", NULL);
+}
+
+static void go_into(struct search *s)
+{
+    s->moves = 0;
+    load(s);
+    s->before = s->world;
+    try_master(s);
+    try_unborn(s);
+    for (unsigned i = 0; i < s->before.child_count; i++) {
+        struct child child = s->before.children[i];
+        if (child.alive)
+            try_living(s, &child);
+    }
+    if (s->moves == 0)
+        check_rest(s);
+    free(s->nodes[s->from].state);
+    s->nodes[s->from].state = NULL;
 }
 
 static void begin(struct search *s)
@@ -298,35 +476,34 @@ static void begin(struct search *s)
                                           .backoff_max_ns = 100 * MS,
                                           .reload_timeout_ns = 1000 * MS};
     struct sup_options options = sup_options_default(&settings, 1);
-    struct node n = {.now_ns = BEGIN_NS, .what = "boot"};
+    s->world = (struct world){
+        .now_ns = BEGIN_NS, .signals = (uint8_t)s->o->signals, .faults = (uint8_t)s->o->faults};
     sup_init(&s->sup, &options);
-    sup_step(&s->sup, BEGIN_NS, &(struct sup_event){.kind = SUP_BOOT}, &s->effects);
-    take_effects(&n, &s->effects);
-    keep(s, &n);
+    give(s, &(struct sup_event){.kind = SUP_BOOT}, NULL);
+    keep(s, &(struct move){.kind = SUP_BOOT}, 0);
+    was_seen(s, hash_state(&s->world, &s->sup));
 }
 
 void sim_search(struct sim_search *o)
 {
-    struct search s = {.o = o, .seen_room = 1 << 10};
-    while (s.seen_room < o->states_max * 4)
-        s.seen_room *= 2;
-    s.nodes = calloc(o->states_max, sizeof(*s.nodes));
-    s.seen = calloc(s.seen_room, sizeof(*s.seen));
-    if (s.nodes == NULL || s.seen == NULL)
+    struct search *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        abort();
+    s->o = o;
+    s->seen_room = 1 << 10;
+    while (s->seen_room < o->states_max * 2)
+        s->seen_room *= 2;
+    s->nodes = calloc(o->states_max, sizeof(*s->nodes));
+    s->seen = calloc(s->seen_room, sizeof(*s->seen));
+    if (s->nodes == NULL || s->seen == NULL)
         abort();
     o->complete = true;
-    begin(&s);
-    for (uint32_t at = 0; at < o->states && o->broken == NULL; at++) {
-        if (s.nodes[at].depth >= o->depth)
-            continue;
-        bool sound = try_master(&s, at);
-        for (unsigned i = 0; sound && i < s.nodes[at].child_count; i++) {
-            struct child child = s.nodes[at].children[i];
-            sound = try_child(&s, at, &child);
-        }
-    }
+    begin(s);
+    for (; s->from < o->states && o->broken == NULL; s->from++)
+        go_into(s);
     for (uint64_t i = 0; i < o->states; i++)
-        free(s.nodes[i].sup);
-    free(s.nodes);
-    free(s.seen);
+        free(s->nodes[i].state);
+    free(s->nodes);
+    free(s->seen);
+    free(s);
 }

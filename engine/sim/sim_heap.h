@@ -1,7 +1,8 @@
 /* What will happen when: a bounded set of events, earliest first, equal times in order of entry.
  *
  * Most of what is put in is a timeout that will find nothing to do. So only what is near is kept in
- * a heap; what is further away waits unsorted, in buckets of about 17 ms, until its time comes near. */
+ * a heap; what is further away waits unsorted, in buckets of about 17 ms, until its time comes
+ * near. */
 #ifndef ENGINE_SIM_SIM_HEAP_H
 #define ENGINE_SIM_SIM_HEAP_H
 

@@ -57,8 +57,8 @@ static void step(struct sim *s, struct sup_event event)
     if (s->board.armed != 0)
         event.sabotage = armed_sabotage(s, sup_sabotage_wanted(&m->sup, s->kernel.now_ns, &event));
     sup_step(&m->sup, s->kernel.now_ns, &event, &m->effects);
-    if (s->coverage != NULL && m->effects.cell != SUP_CELL_STRANGER)
-        s->coverage[m->effects.cell]++;
+    if (s->coverage != NULL)
+        sim_coverage_sup(s->coverage, &m->effects);
     const char *broken = sup_check(&m->sup);
     if (broken != NULL && s->broken == NULL)
         s->broken = broken;

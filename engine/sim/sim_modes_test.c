@@ -85,20 +85,39 @@ static void every_sabotage_is_caught(void **state)
 
 static void every_interleaving_keeps_the_invariants(void **state)
 {
+    static struct sim_coverage coverage;
     (void)state;
     for (uint32_t workers = 1; workers <= 3; workers++) {
-        uint64_t *coverage = calloc(sup_cell_count(), sizeof(*coverage));
-        struct sim_search search = {
-            .workers = workers, .depth = 5, .states_max = 200000, .coverage = coverage};
-        assert_non_null(coverage);
+        struct sim_search search = {.workers = workers,
+                                    .signals = 1,
+                                    .faults = workers == 3 ? 0 : 1,
+                                    .states_max = 400000,
+                                    .coverage = &coverage};
         sim_search(&search);
         if (search.broken != NULL)
             fail_msg("%s", search.broken);
         assert_true(search.complete);
-        assert_int_equal(search.deepest, 5);
+        assert_true(search.at_rest > 0);
         assert_true(search.states > 1000);
-        free(coverage);
     }
+}
+
+static void a_search_finds_what_was_broken_on_purpose(void **state)
+{
+    static struct sim_coverage coverage;
+    struct sim_search search = {.workers = 2,
+                                .signals = 0,
+                                .faults = 1,
+                                .states_max = 100000,
+                                .sabotage = SUP_SABOTAGE(NO_RESPAWN),
+                                .coverage = &coverage};
+    (void)state;
+    sim_search(&search);
+    assert_non_null(search.broken);
+    bool told = false;
+    for (size_t i = 0; i < search.path_count; i++)
+        told |= strstr(search.path[i], "exited") != NULL;
+    assert_true(told);
 }
 
 /* A trace that was written by a run, as a file that the caller removes. */
@@ -156,6 +175,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fail_cannot_be_shrunk),
         cmocka_unit_test(every_sabotage_is_caught),
         cmocka_unit_test(every_interleaving_keeps_the_invariants),
+        cmocka_unit_test(a_search_finds_what_was_broken_on_purpose),
         cmocka_unit_test(a_trace_replays),
         cmocka_unit_test(a_trace_of_other_decisions_is_told),
     };

@@ -3,6 +3,8 @@
 #ifndef ENGINE_SIM_SIM_PROOF_H
 #define ENGINE_SIM_SIM_PROOF_H
 
+#include <stdio.h>
+
 #include "engine/sim/sim_shrink.h"
 #include "faultinject/fault.h"
 
@@ -19,5 +21,9 @@ enum fault_point sim_proof_next(enum fault_point point);
 /* Looks for a seed from first to last. False: not caught. */
 bool sim_prove(struct sim *s, enum fault_point point, uint64_t first, uint64_t last,
                struct sim_proof *proof);
+/* All of them: a line each and the sum, or one object. False: one is not caught, or takes more than
+ * SIM_PROOF_ACTS acts in the median. */
+enum { SIM_PROOF_ACTS = 12 };
+bool sim_proof_all(uint64_t first, uint64_t last, bool json, FILE *out);
 
 #endif

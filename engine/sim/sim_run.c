@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "engine/sim/sim.h"
 
@@ -194,13 +195,24 @@ static void check_leftovers(struct sim *s)
                                             .b = found[i]});
 }
 
+/* In a folder, which is made, as witnesses of real runs do. 0, or errno. */
+static int open_history(struct sim *s, const char *folder)
+{
+    char path[4096];
+    if (mkdir(folder, 0777) < 0 && errno != EEXIST)
+        return errno;
+    if (snprintf(path, sizeof(path), "%s/sim.mwh", folder) >= (int)sizeof(path))
+        return ENAMETOOLONG;
+    return -hist_open(&s->history, path, HIST_SIM);
+}
+
 void sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_outputs *outputs,
              struct sim_result *result)
 {
     *result = (struct sim_result){.error = 0};
     reset(s, plan, outputs);
     if (outputs->history_path != NULL)
-        result->error = -hist_open(&s->history, outputs->history_path, HIST_SIM);
+        result->error = open_history(s, outputs->history_path);
     uint64_t begun_ns = s->kernel.now_ns;
     sim_director_start(s);
     pass_time(s);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "engine/sim/sim_coverage.h"
 #include "engine/sim/sim_plan.h"
 #include "scenarios/judge/judge.h"
 
@@ -12,9 +13,9 @@ enum { SIM_TROUBLE_MAX = 8, SIM_TROUBLE_ROOM = 256 };
 struct sim; /* all of a world; used for one run after the other */
 
 struct sim_outputs {
-    const char *history_path; /* NULL none; it must not exist */
-    FILE *status, *trace;     /* NULL none */
-    uint64_t *coverage;       /* a counter for each of sup's cells; NULL none */
+    const char *history_path;      /* a folder that holds none yet; NULL none */
+    FILE *status, *trace;          /* NULL none */
+    struct sim_coverage *coverage; /* counts cells; NULL: nobody asks */
 };
 
 struct sim_result {

@@ -344,6 +344,8 @@ void sim_worker_happen(struct sim *s, struct sim_worker *w, enum adm_event_kind 
     struct adm_effects effects;
     adm_step(&w->adm, s->kernel.now_ns, &event, &effects);
     adm_check(&w->adm);
+    if (s->coverage != NULL)
+        sim_coverage_cell(s->coverage, SIM_ADM, effects.cell);
     for (uint32_t i = 0; i < effects.count && kernel_alive(&s->kernel, w->process); i++)
         perform(s, w, &effects.items[i]);
     uint64_t due_ns = adm_next_deadline_ns(&w->adm);

@@ -1,7 +1,8 @@
 # Masterwork. `make help` lists what can be done; everything that is built goes under build/.
 #
-# A folder is a library; its mw-*.c are programs; its *_test.c are cmocka tests that may use the
-# libraries of the folder's layer and below (LIBS_*). A new file is found by itself.
+# A folder is a library; its mw-*.c are programs; its *_test.c are cmocka tests and its *_fuzz.c are
+# fuzzers that may use the libraries of the folder's layer and below (LIBS_*). A new file is found by
+# itself.
 
 SHELL := /bin/bash
 BUILD ?= build
@@ -23,7 +24,8 @@ LDFLAGS += $(SAN)
 
 # ---- layers: each line names a folder, its libraries and those below it, in link order ----------
 FOLDERS := engine/core engine/os engine/conf engine/shm engine/tls engine/upstream engine/http \
-           engine/worker engine/master engine/sim faultinject scenarios/history scenarios/judge scenarios/witness
+           engine/worker engine/master engine/sim faultinject scenarios/history scenarios/judge \
+           scenarios/witness bench
 LIBS_scenarios/history := scenarios/history
 LIBS_faultinject := faultinject $(LIBS_scenarios/history)
 LIBS_engine/core := engine/core
@@ -40,7 +42,7 @@ LIBS_engine/sim := engine/sim engine/core $(LIBS_scenarios/judge) $(LIBS_faultin
 LIBS_scenarios/witness := scenarios/witness $(LIBS_scenarios/history)
 SYSLIBS := -lev -lssl -lcrypto -lpcre2-8 -ljansson -lz -lpthread -lm
 
-sources = $(filter-out %_test.c,$(wildcard $(1)/*.c))
+sources = $(filter-out %_test.c %_fuzz.c,$(wildcard $(1)/*.c))
 programs = $(wildcard $(1)/mw-*.c)
 members = $(filter-out $(call programs,$(1)),$(call sources,$(1)))
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -49,6 +51,8 @@ archives = $(foreach lib,$(LIBS_$(1)),$(call archive,$(lib)))
 
 TESTS := $(foreach f,$(FOLDERS),$(wildcard $(f)/*_test.c))
 TEST_BINS := $(patsubst %.c,$(BUILD)/test/%,$(TESTS))
+FUZZERS := $(foreach f,$(FOLDERS),$(wildcard $(f)/*_fuzz.c))
+FUZZ_BINS := $(patsubst %.c,$(BUILD)/fuzz/%,$(notdir $(FUZZERS)))
 PROGRAMS := $(foreach f,$(FOLDERS),$(call programs,$(f)))
 PROGRAM_BINS := $(patsubst %.c,$(BUILD)/bin/%,$(notdir $(PROGRAMS)))
 
@@ -75,6 +79,7 @@ $(call archive,$(1)): $(call object,$(call members,$(1)))
 	@ar rcs $$@ $$^
 $(foreach p,$(call programs,$(1)),$(eval $(call PROGRAM_RULE,$(p),$(1))))
 $(foreach t,$(wildcard $(1)/*_test.c),$(eval $(call TEST_RULE,$(t),$(1))))
+$(foreach z,$(wildcard $(1)/*_fuzz.c),$(eval $(call FUZZ_RULE,$(z),$(1))))
 endef
 define PROGRAM_RULE
 $(BUILD)/bin/$(basename $(notdir $(1))): $(call object,$(1)) $(call archives,$(2))
@@ -86,6 +91,11 @@ define TEST_RULE
 $(BUILD)/test/$(basename $(1)): $(call object,$(1)) $(call archives,$(2))
 	@mkdir -p $$(@D)
 	@$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $(call archives,$(2)) -Wl,--end-group $$(SYSLIBS) -lcmocka
+endef
+define FUZZ_RULE
+$(BUILD)/fuzz/$(notdir $(basename $(1))): $(call object,$(1)) $(call archives,$(2))
+	@mkdir -p $$(@D)
+	@$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$< -Wl,--start-group $(call archives,$(2)) -Wl,--end-group $$(SYSLIBS)
 endef
 $(foreach f,$(FOLDERS),$(eval $(call FOLDER_RULES,$(f))))
 include faultinject/shim/shim.mk
@@ -136,12 +146,13 @@ test: deps-check ## everything that must pass
 check: test tidy format-check ## test, the rules of the house, clang and the sanitizers
 	@$(MAKE) CC=clang BUILD=$(BUILD)/clang -j$(JOBS) all
 	@$(MAKE) san
+	@$(MAKE) fuzz
 
 tidy: ## function lengths, layers, banned calls, a core without I/O, fresh documents
 	@$(MAKE) -j$(JOBS) all
 	@$(PYTHON) .ci/tidy.py $(BUILD)
 
-C_FILES := $(foreach f,$(FOLDERS) faultinject/shim bench,$(wildcard $(f)/*.c $(f)/*.h))
+C_FILES := $(foreach f,$(FOLDERS) faultinject/shim,$(wildcard $(f)/*.c $(f)/*.h))
 format: ## lay out the C code
 	@clang-format -i $(C_FILES)
 format-check: ## is it laid out?
@@ -150,6 +161,21 @@ format-check: ## is it laid out?
 san: ## the C tests under ASan and UBSan
 	@$(MAKE) BUILD=$(BUILD)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 	    -j$(JOBS) unit
+
+# Each fuzzer starts from the corpus in its folder; what it finds new is kept below build/ only. A
+# finding is written to build/fuzz and named; FUZZER FILE repeats it.
+FUZZ_RUNS ?= 20000
+fuzz: ## fuzz the parsers from their corpora, FUZZ_RUNS inputs each
+	@$(MAKE) CC=clang BUILD=$(BUILD)/fuzzing SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
+	    -j$(JOBS) fuzz-run
+fuzz-run: $(FUZZ_BINS)
+	@for source in $(FUZZERS); do name=$$(basename $$source _fuzz.c); \
+	    corpus=$$(dirname $$source)/corpus/$$name; new=$(BUILD)/fuzz/$$name.new; mkdir -p $$new; \
+	    out=$$($(BUILD)/fuzz/$${name}_fuzz -seed=1 -runs=$(FUZZ_RUNS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+	        -artifact_prefix=$(BUILD)/fuzz/$$name- $$new $$corpus 2>&1) \
+	        && echo "  ok     $$name: $$(echo "$$out" | tail -n 1)" \
+	        || { echo "$$out" | tail -n 40; echo "  FAILED $$name (run it again: $(BUILD)/fuzz/$${name}_fuzz with the file named above)"; exit 1; }; done
+.PHONY: fuzz fuzz-run
 
 bench: ## measure the engine beside nginx
 	@$(MAKE) deps-check
@@ -160,7 +186,7 @@ PREFIX ?= /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share/masterwork
 install: all ## copy programs to PREFIX/bin, what they need to PREFIX/share/masterwork
 	@install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/pytests $(SHARE)/scenarios
-	@install $(PROGRAM_BINS) $(DESTDIR)$(PREFIX)/bin
+	@install $(filter-out %/mw-floor,$(PROGRAM_BINS)) $(DESTDIR)$(PREFIX)/bin
 	@install -D $(SHIM) $(DESTDIR)$(PREFIX)/lib/$(notdir $(SHIM))
 	@cp -r pytests/masterwork $(SHARE)/pytests/
 	@cp -r scenarios/stories scenarios/targets $(SHARE)/scenarios/

@@ -380,6 +380,8 @@ static void files(void **state)
     snprintf(message, sizeof message, "read() \"%s/\" failed (21: Is a directory)",
              fixture->folder);
     fixture_refuses("include '';", message, "mw.conf:1:9");
+    fixture_refuses("da\\nemon\ton;", "unknown directive \"da?emon\" (did you mean \"daemon\"?)",
+                    "mw.conf:1:1");
     fixture_write("nul.conf", "a\n b\0c", 6);
     fixture_refuses("include nul.conf;", "unexpected NUL byte: this is not a text file",
                     "nul.conf:2:3");

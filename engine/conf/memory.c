@@ -17,6 +17,9 @@ bool load_fail(struct load *load, const struct place *place, const char *format,
     va_start(args, format);
     vsnprintf(error->message, sizeof error->message, format, args);
     va_end(args);
+    for (char *c = error->message; *c != '\0'; c++)
+        if (*c > '\0' && *c < ' ')
+            *c = '?'; /* a word may hold a line's end; a message is one line */
     if (place != NULL && place->file != NULL) {
         snprintf(error->file, sizeof error->file, "%s", place->file);
         error->line = place->line;

@@ -230,13 +230,29 @@ static void answer_add_framing(struct exchange *x, struct builder *head)
     }
 }
 
+/* A short body is put right behind its head: what lies in one piece is cheaper to send. */
+static struct conf_str answer_end_head(struct answer *answer, struct builder *head)
+{
+    enum { BEHIND_BYTES_MAX = 2048 };
+    bool behind = answer->body == BODY_MEMORY && answer->memory.len <= BEHIND_BYTES_MAX;
+    size_t body_len = behind ? answer->memory.len : 0;
+    if (behind)
+        builder_add(head, answer->memory);
+    struct conf_str text = builder_end(head);
+    if (text.at == NULL || !behind)
+        return text;
+    text.len -= body_len;
+    answer->memory.at = text.at + text.len;
+    return text;
+}
+
 struct conf_str exchange_head(struct exchange *x, bool close)
 {
     struct answer *answer = &x->answer;
     struct builder head;
     if (x->sent_status != 0)
         answer->status = x->sent_status;
-    builder_start(&head, &x->pool, 512);
+    builder_start(&head, &x->pool, 768);
     answer->status = status_seen(answer->status);
     answer_add_status_line(&head, answer->status);
     builder_add(&head, answer_server_line(x));
@@ -252,9 +268,9 @@ struct conf_str exchange_head(struct exchange *x, bool close)
         answer_add_line(&head, answer->headers[i].name, answer->headers[i].value);
     answer_add_configured(x, &head);
     builder_add(&head, STR("\r\n"));
-    answer->head = builder_end(&head);
     bool head_only = x->head.method_id == HTTP1_HEAD || answer_is_bodiless(answer->status);
     if (head_only && !answer->upgraded)
         answer_drop_body(x);
+    answer->head = answer_end_head(answer, &head);
     return answer->head;
 }

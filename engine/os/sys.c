@@ -150,7 +150,7 @@ ssize_t sys_recv(int fd, void *buf, size_t len)
     return got;
 }
 
-ssize_t sys_send(int fd, const void *buf, size_t len)
+static ssize_t send_with(int fd, const void *buf, size_t len, int flags)
 {
     struct tamper t = tamper_with(FAULT_net_send, &len);
     if (t.error)
@@ -160,7 +160,17 @@ ssize_t sys_send(int fd, const void *buf, size_t len)
         len = spoilt_copy(copy, buf, len, t.where);
         buf = copy;
     }
-    return RETRY(send(fd, buf, len, MSG_NOSIGNAL));
+    return RETRY(send(fd, buf, len, MSG_NOSIGNAL | flags));
+}
+
+ssize_t sys_send(int fd, const void *buf, size_t len)
+{
+    return send_with(fd, buf, len, 0);
+}
+
+ssize_t sys_send_more(int fd, const void *buf, size_t len)
+{
+    return send_with(fd, buf, len, MSG_MORE);
 }
 
 /* The pieces, cut so that they hold at most `limit` bytes. */

@@ -24,6 +24,7 @@ int sys_getsockname(int fd, struct sockaddr_storage *addr, socklen_t *len);
 int sys_shutdown_write(int fd);
 ssize_t sys_recv(int fd, void *buf, size_t len);
 ssize_t sys_send(int fd, const void *buf, size_t len);
+ssize_t sys_send_more(int fd, const void *buf, size_t len); /* the rest follows at once */
 ssize_t sys_writev_socket(int fd, const struct iovec *iov, int count);
 ssize_t sys_sendfile(int out_fd, int in_fd, off_t *offset, size_t len);
 int sys_socketpair(int type, int fds[2]);

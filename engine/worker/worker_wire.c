@@ -41,20 +41,37 @@ static size_t wire_account(struct connection *c, size_t sent)
 
 /* ---- plainly --------------------------------------------------------------------------------- */
 
+/* The texts that are left to send, those that follow each other in memory as one. */
+static int wire_texts(const struct flight *flight, struct iovec iov[3])
+{
+    const struct conf_str texts[] = {flight->prefix, flight->head, flight->piece};
+    int count = 0;
+    for (int i = 0; i < 3; i++) {
+        struct iovec *last = &iov[count - 1];
+        if (texts[i].len == 0)
+            continue;
+        if (count > 0 && (char *)last->iov_base + last->iov_len == texts[i].at)
+            last->iov_len += texts[i].len;
+        else
+            iov[count++] = (struct iovec){(void *)(uintptr_t)texts[i].at, texts[i].len};
+    }
+    return count;
+}
+
 /* Sends prefix, head and piece in one call. Bytes sent, 0 where there is nothing, or -errno. */
 static ssize_t wire_send_texts(struct connection *c)
 {
-    struct flight *flight = c->flight;
-    struct conf_str *const texts[] = {&flight->prefix, &flight->head, &flight->piece};
     struct iovec iov[3];
-    int count = 0;
-    for (int i = 0; i < 3; i++)
-        if (texts[i]->len > 0)
-            iov[count++] = (struct iovec){(void *)texts[i]->at, texts[i]->len};
+    int fd = c->client.fd, count = wire_texts(c->flight, iov);
+    ssize_t sent;
     if (count == 0)
         return 0;
-    ssize_t sent = count == 1 ? sys_send(c->client.fd, iov[0].iov_base, iov[0].iov_len)
-                              : sys_writev_socket(c->client.fd, iov, count);
+    if (count > 1)
+        sent = sys_writev_socket(fd, iov, count);
+    else if (c->flight->file_left > 0)
+        sent = sys_send_more(fd, iov[0].iov_base, iov[0].iov_len);
+    else
+        sent = sys_send(fd, iov[0].iov_base, iov[0].iov_len);
     if (sent <= 0)
         return sent < 0 ? sent : -EAGAIN;
     wire_account(c, (size_t)sent);

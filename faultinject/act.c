@@ -13,21 +13,25 @@
  * because who disarmed the rule was killed on the way. */
 static const struct timespec stall_look = {.tv_nsec = 50000000};
 
+static uint64_t at_most_32_bits(uint64_t value)
+{
+    return value < UINT32_MAX ? value : UINT32_MAX;
+}
+
 struct hist_record fault_record(const struct fault_self *self, enum fault_point point,
                                 const struct fault_decision *decision)
 {
     uint64_t value = decision->hit.kind == FAULT_CORRUPT || decision->hit.value < 0
                          ? 0
                          : (uint64_t)decision->hit.value;
-    if (value > UINT32_MAX)
-        value = UINT32_MAX;
     return (struct hist_record){.kind = HIST_FAULT_FIRED,
                                 .slot = (int16_t)self->slot,
                                 .pid = self->pid,
                                 .gen = self->generation,
                                 .a = point,
-                                .b = (uint64_t)decision->hit.kind << 32 | value,
-                                .c = decision->nth};
+                                .b = (uint64_t)decision->hit.kind << 32 | at_most_32_bits(value),
+                                .c = at_most_32_bits(decision->call) << 32 |
+                                     at_most_32_bits(decision->nth)};
 }
 
 /* By an absolute deadline, so that signals do not make it longer. */

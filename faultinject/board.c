@@ -15,9 +15,10 @@
 
 #include "faultinject/decide.h"
 #include "faultinject/points.h"
+#include "scenarios/history/hist.h"
 
 static const uint64_t board_magic = UINT64_C(0x6472616f6266776d); /* "mwfboard" */
-enum { BOARD_VERSION = 1 };
+enum { BOARD_VERSION = 2 };
 
 void fault_board_init(struct fault_board *board, uint64_t seed)
 {
@@ -76,7 +77,8 @@ static int free_cell(const struct fault_board *board)
     return disarmed;
 }
 
-static void write_cell(struct fault_cell *cell, const struct fault_rule *rule)
+/* A window that no point opens is open from the arming on. */
+static void write_cell(struct fault_cell *cell, const struct fault_rule *rule, uint64_t now_ns)
 {
     uint32_t writing = cell->epoch | 1, written = writing + 1;
     uint64_t zero = (uint64_t)(written & 0xffff) << 48;
@@ -85,20 +87,37 @@ static void write_cell(struct fault_cell *cell, const struct fault_rule *rule)
     fault_rule_copy(&cell->rule, rule);
     __atomic_store_n(&cell->calls, zero, __ATOMIC_RELAXED);
     __atomic_store_n(&cell->fired, zero, __ATOMIC_RELAXED);
+    __atomic_store_n(&cell->opened, zero | (rule->from_point < 0), __ATOMIC_RELAXED);
+    __atomic_store_n(&cell->armed_ns, now_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&cell->epoch, written, __ATOMIC_SEQ_CST);
+}
+
+static void add_to(uint64_t sets[FAULT_POINT_COUNT], int64_t point, uint64_t bit)
+{
+    if (point >= 0)
+        __atomic_or_fetch(&sets[point], bit, __ATOMIC_SEQ_CST);
+}
+
+int fault_board_arm_at(struct fault_board_file *file, const struct fault_rule *rule,
+                       uint64_t now_ns)
+{
+    lock_board(file);
+    struct fault_board *board = file->board;
+    int index = free_cell(board);
+    if (index >= 0) {
+        uint64_t bit = cell_bit((unsigned)index);
+        write_cell(&board->cells[index], rule, now_ns);
+        add_to(board->moments_of, rule->from_point, bit);
+        add_to(board->moments_of, rule->until_point, bit);
+        add_to(board->rules_of, rule->point, bit);
+    }
+    unlock_board(file);
+    return index >= 0 ? index : -ENOSPC;
 }
 
 int fault_board_arm(struct fault_board_file *file, const struct fault_rule *rule)
 {
-    lock_board(file);
-    int index = free_cell(file->board);
-    if (index >= 0) {
-        write_cell(&file->board->cells[index], rule);
-        __atomic_or_fetch(&file->board->rules_of[rule->point], cell_bit((unsigned)index),
-                          __ATOMIC_SEQ_CST);
-    }
-    unlock_board(file);
-    return index >= 0 ? index : -ENOSPC;
+    return fault_board_arm_at(file, rule, hist_now_ns());
 }
 
 bool fault_board_disarm(struct fault_board_file *file, unsigned index)
@@ -108,8 +127,10 @@ bool fault_board_disarm(struct fault_board_file *file, unsigned index)
     bool armed = index < FAULT_RULES_MAX && (armed_cells(board) & cell_bit(index));
     if (armed) {
         struct fault_cell *cell = &board->cells[index];
-        for (unsigned point = 0; point < FAULT_POINT_COUNT; point++)
+        for (unsigned point = 0; point < FAULT_POINT_COUNT; point++) {
             __atomic_and_fetch(&board->rules_of[point], ~cell_bit(index), __ATOMIC_SEQ_CST);
+            __atomic_and_fetch(&board->moments_of[point], ~cell_bit(index), __ATOMIC_SEQ_CST);
+        }
         __atomic_add_fetch(&cell->epoch, 2, __ATOMIC_SEQ_CST);
         syscall(SYS_futex, &cell->epoch, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     }

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "faultinject/decide.h"
+#include "scenarios/history/hist.h"
 #include "faultinject/plan.h"
 
 struct place {
@@ -145,7 +146,7 @@ static void a_place_used_again_starts_from_zero(void **state)
     for (int i = 0; i < FAULT_RULES_MAX; i++)
         fault_board_arm(&file, &first);
     fault_self_start(&self, file.board, FAULT_ROLE_MASTER, -1, 1, 1);
-    assert_true(fault_decide(file.board, &self, FAULT_net_accept, &next, &d));
+    assert_true(fault_decide(file.board, &self, FAULT_net_accept, hist_now_ns(), &next, &d));
     assert_true(fault_still_armed(file.board, &d));
     fault_board_disarm(&file, 0);
     assert_false(fault_still_armed(file.board, &d));
@@ -155,7 +156,7 @@ static void a_place_used_again_starts_from_zero(void **state)
     assert_true(fault_board_status(file.board, 0, &status));
     assert_int_equal(status.calls + status.fired, 0);
     next = 0;
-    assert_true(fault_decide(file.board, &self, FAULT_net_recv, &next, &again));
+    assert_true(fault_decide(file.board, &self, FAULT_net_recv, hist_now_ns(), &next, &again));
     assert_int_equal(again.hit.value, 9);
     assert_int_equal(again.nth, 1);
     fault_board_close(&file);
@@ -185,7 +186,7 @@ static void a_dead_armers_debris_is_mended(void **state)
     for (int i = 3; i < FAULT_RULES_MAX; i++)
         fault_board_arm(&file, &rule);
     assert_int_equal(fault_board_arm(&file, &rule), 0); /* the half written place is of use again */
-    assert_true(fault_decide(file.board, &self, FAULT_net_accept, &next, &d));
+    assert_true(fault_decide(file.board, &self, FAULT_net_accept, hist_now_ns(), &next, &d));
     assert_int_equal(d.rule, 0);
     fault_board_close(&file);
 }

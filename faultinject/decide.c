@@ -113,42 +113,93 @@ static bool chosen(const struct fault_rule *rule, uint64_t call)
     return call > rule->after && (rule->every < 2 || (call - rule->after) % rule->every == 0);
 }
 
-/* Asks one rule. Returns the number of the firing, 0: it does not fire. */
-static uint64_t ask(struct fault_board *board, struct fault_self *self, enum fault_point point,
-                    struct fault_cell *cell, const struct fault_rule *rule, uint32_t epoch)
+/* ---- windows ----------------------------------------------------------------------------------
+ */
+
+/* A window's word: 0 closed, else 1 + the time since the arming at which it opened, in units that
+ * let 48 bits hold nine years. */
+enum { OPENED_UNIT_NS = 1024 };
+
+static uint64_t since_arming(const struct fault_cell *cell, uint64_t now_ns)
 {
-    if (!matches(rule, self, point))
-        return 0;
+    uint64_t armed_ns = __atomic_load_n(&cell->armed_ns, __ATOMIC_RELAXED);
+    return now_ns > armed_ns ? now_ns - armed_ns : 0;
+}
+
+static void set_window(struct fault_cell *cell, uint32_t epoch, bool open, uint64_t now_ns)
+{
+    uint64_t tag = (uint64_t)(epoch & 0xffff) << 48;
+    uint64_t to = open ? tag | (1 + since_arming(cell, now_ns) / OPENED_UNIT_NS) : tag;
+    uint64_t seen = __atomic_load_n(&cell->opened, __ATOMIC_RELAXED);
+    while (seen >> 48 == (epoch & 0xffff) && (fault_count(seen) != 0) != open)
+        if (__atomic_compare_exchange_n(&cell->opened, &seen, to, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return;
+}
+
+/* Somebody passes the point: it opens and closes the windows that wait for it. */
+static void pass(struct fault_board *board, enum fault_point point, uint64_t now_ns)
+{
+    uint64_t waiting = __atomic_load_n(&board->moments_of[point], __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < FAULT_RULES_MAX && waiting >> i; i++) {
+        struct fault_rule rule;
+        uint32_t epoch;
+        if (waiting >> i & 1 && read_rule(&board->cells[i], &rule, &epoch))
+            set_window(&board->cells[i], epoch, rule.from_point == (int64_t)point, now_ns);
+    }
+}
+
+static bool is_open(const struct fault_cell *cell, const struct fault_rule *rule, uint64_t now_ns)
+{
+    uint64_t opened = fault_count(__atomic_load_n(&cell->opened, __ATOMIC_RELAXED));
+    uint64_t elapsed = since_arming(cell, now_ns);
+    if (opened == 0 || elapsed < rule->from_ns)
+        return false;
+    uint64_t open_for = elapsed - (opened - 1) * OPENED_UNIT_NS;
+    return rule->until_ns == 0 || open_for < rule->until_ns;
+}
+
+/* ---- asking -----------------------------------------------------------------------------------
+ */
+
+/* Asks one rule. True: it fires, and *out says how. */
+static bool ask(struct fault_board *board, struct fault_self *self, enum fault_point point,
+                uint64_t now_ns, unsigned index, struct fault_decision *out)
+{
+    struct fault_cell *cell = &board->cells[index];
+    struct fault_rule rule;
+    uint32_t epoch;
+    if (!read_rule(cell, &rule, &epoch) || !matches(&rule, self, point) ||
+        !is_open(cell, &rule, now_ns))
+        return false;
     uint64_t call = count_up(&cell->calls, epoch, 0);
-    if (call == 0 || !chosen(rule, call))
-        return 0;
-    if (rule->chance_in && draw(board, self, point) % rule->chance_in >= rule->chance_of)
-        return 0;
-    return count_up(&cell->fired, epoch, rule->nth ? 1 : rule->times);
+    if (call == 0 || !chosen(&rule, call))
+        return false;
+    if (rule.chance_in && draw(board, self, point) % rule.chance_in >= rule.chance_of)
+        return false;
+    *out = (struct fault_decision){.hit = {.kind = (enum fault_kind)rule.kind, .value = rule.value},
+                                   .rule = index,
+                                   .epoch = epoch,
+                                   .nth = count_up(&cell->fired, epoch, rule.nth ? 1 : rule.times),
+                                   .call = call};
+    if (out->nth != 0 && rule.kind == FAULT_CORRUPT)
+        out->hit.value = (int64_t)(draw(board, self, point) >> 1);
+    return out->nth != 0;
 }
 
 bool fault_decide(struct fault_board *board, struct fault_self *self, enum fault_point point,
-                  unsigned *next, struct fault_decision *out)
+                  uint64_t now_ns, unsigned *next, struct fault_decision *out)
 {
     uint64_t rules = __atomic_load_n(&board->rules_of[point], __ATOMIC_ACQUIRE);
-    for (unsigned i = *next; i < FAULT_RULES_MAX && rules >> i; i++) {
-        struct fault_rule rule;
-        uint32_t epoch;
-        if (!(rules >> i & 1) || !read_rule(&board->cells[i], &rule, &epoch))
-            continue;
-        uint64_t nth = ask(board, self, point, &board->cells[i], &rule, epoch);
-        if (nth == 0)
-            continue;
-        *out = (struct fault_decision){
-            .hit = {.kind = (enum fault_kind)rule.kind, .value = rule.value},
-            .rule = i,
-            .epoch = epoch,
-            .nth = nth};
-        if (rule.kind == FAULT_CORRUPT)
-            out->hit.value = (int64_t)(draw(board, self, point) >> 1);
-        *next = i + 1;
-        return true;
-    }
+    struct fault_decision decision;
+    if (*next == 0)
+        pass(board, point, now_ns);
+    for (unsigned i = *next; i < FAULT_RULES_MAX && rules >> i; i++)
+        if (rules >> i & 1 && ask(board, self, point, now_ns, i, &decision)) {
+            *out = decision;
+            *next = i + 1;
+            return true;
+        }
     return false;
 }
 

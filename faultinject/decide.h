@@ -23,6 +23,7 @@ struct fault_decision {
     unsigned rule;  /* index on the board */
     uint32_t epoch; /* the rule is armed as long as its cell keeps this epoch */
     uint64_t nth;   /* firing number of the rule, from 1 */
+    uint64_t call;  /* number of the call among the rule's matching calls, from 1 */
 };
 
 /* Becomes a new process of this identity: its streams start, and a later process of the same
@@ -30,9 +31,10 @@ struct fault_decision {
 void fault_self_start(struct fault_self *self, struct fault_board *board, enum fault_role role,
                       int slot, uint32_t generation, uint32_t pid);
 /* Asks the rules from index *next on, counts the call, and sets *next behind the rule that fired.
- * False: none fires. Start with *next = 0; go on after a delay. */
+ * False: none fires. Start with *next = 0, which also moves the windows of rules that wait for this
+ * point; go on after a delay. */
 bool fault_decide(struct fault_board *board, struct fault_self *self, enum fault_point point,
-                  unsigned *next, struct fault_decision *out);
+                  uint64_t now_ns, unsigned *next, struct fault_decision *out);
 /* Is the rule of this decision still armed? Stalls and spins last as long. */
 bool fault_still_armed(const struct fault_board *board, const struct fault_decision *decision);
 

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 struct world {
     struct fault_board_file file;
     struct fault_self self;
+    uint64_t now_ns;
 };
 
 static void arm(struct world *w, const char *text)
@@ -23,13 +25,14 @@ static void arm(struct world *w, const char *text)
     if (!fault_plan_parse(&plan, text, &error))
         fail_msg("%s: %s", text, error.what);
     for (size_t i = 0; i < plan.count; i++)
-        assert_true(fault_board_arm(&w->file, &plan.rules[i]) >= 0);
+        assert_true(fault_board_arm_at(&w->file, &plan.rules[i], w->now_ns) >= 0);
 }
 
 static struct world *world_new(uint64_t seed, const char *text)
 {
     struct world *w = calloc(1, sizeof *w);
     w->file = (struct fault_board_file){.board = calloc(1, sizeof *w->file.board), .fd = -1};
+    w->now_ns = 1000000000;
     fault_board_init(w->file.board, seed);
     fault_self_start(&w->self, w->file.board, FAULT_ROLE_WORKER, 2, 5, 1234);
     arm(w, text);
@@ -45,7 +48,7 @@ static void world_free(struct world *w)
 static bool ask(struct world *w, enum fault_point point, struct fault_decision *out)
 {
     unsigned next = 0;
-    return fault_decide(w->file.board, &w->self, point, &next, out);
+    return fault_decide(w->file.board, &w->self, point, w->now_ns, &next, out);
 }
 
 /* Which of `calls` calls fire, as text: "..x.". */
@@ -127,11 +130,98 @@ static void the_walk_goes_on_behind_a_rule(void **state)
     struct world *w = world_new(1, "net.recv delay=1ms; net.send errno; net.recv errno=EIO");
     struct fault_decision d;
     unsigned next = 0;
-    assert_true(fault_decide(w->file.board, &w->self, FAULT_net_recv, &next, &d));
+    assert_true(fault_decide(w->file.board, &w->self, FAULT_net_recv, w->now_ns, &next, &d));
     assert_int_equal(d.hit.kind, FAULT_DELAY);
-    assert_true(fault_decide(w->file.board, &w->self, FAULT_net_recv, &next, &d));
+    assert_true(fault_decide(w->file.board, &w->self, FAULT_net_recv, w->now_ns, &next, &d));
     assert_int_equal(d.hit.kind, FAULT_ERRNO);
-    assert_false(fault_decide(w->file.board, &w->self, FAULT_net_recv, &next, &d));
+    assert_false(fault_decide(w->file.board, &w->self, FAULT_net_recv, w->now_ns, &next, &d));
+    world_free(w);
+}
+
+/* ---- windows ----------------------------------------------------------------------------------
+ */
+
+/* A call a second of the rule's point; between them the letters of `script` pass other points:
+ * p and c the parse and the commit of a reload, - none. */
+static const char *windowed(const char *plan, const char *script)
+{
+    static char text[64];
+    struct world *w = world_new(1, plan);
+    struct fault_decision d;
+    size_t i = 0;
+    for (; script[i] != '\0'; i++) {
+        if (script[i] == 'p')
+            ask(w, FAULT_master_reload_parse, &d);
+        if (script[i] == 'c')
+            ask(w, FAULT_master_reload_commit, &d);
+        text[i] = ask(w, FAULT_net_accept, &d) ? 'x' : '.';
+        w->now_ns += 1000000000;
+    }
+    text[i] = '\0';
+    world_free(w);
+    return text;
+}
+
+static void a_window_is_between_two_moments(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *selectors, *script, *fires;
+    } cases[] = {
+        {"from=2s", "------", "..xxxx"},
+        {"until=2s", "------", "xx...."},
+        {"from=2s until=4s", "------", "..xx.."},
+        {"from=master.reload.parse", "--p--c-", "..xxxxx"},
+        {"until=master.reload.commit", "--c--p-", "xx....."},
+        {"from=master.reload.parse until=master.reload.commit", "-p-c-pp-c-", ".xx..xxx.."},
+        {"from=master.reload.parse until=2s", "-p-----", ".xx...."},
+        {"from=1s until=master.reload.commit", "---c-", ".xx.."},
+        /* calls outside of the window are not counted */
+        {"from=2s nth=2", "------", "...x.."},
+        {"from=master.reload.parse until=master.reload.commit every=2", "pc-p-cp-", "...x..x."},
+        {"from=master.reload.parse until=master.reload.commit times=1", "pcpcpc", "x....."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char plan[160];
+        snprintf(plan, sizeof plan, "net.accept errno %s", cases[i].selectors);
+        const char *fires = windowed(plan, cases[i].script);
+        if (strcmp(fires, cases[i].fires) != 0)
+            fail_msg("%s at %s: %s", plan, cases[i].script, fires);
+    }
+}
+
+/* The call that opens a window is inside of it, the one that closes it is not. */
+static void a_rule_may_be_for_the_point_that_moves_its_window(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, "master.reload.parse errno from=master.reload.parse until="
+                                   "master.reload.commit; master.reload.commit delay=1ms "
+                                   "from=master.reload.parse until=master.reload.commit");
+    struct fault_decision d;
+    assert_true(ask(w, FAULT_master_reload_parse, &d));
+    assert_false(ask(w, FAULT_master_reload_commit, &d));
+    world_free(w);
+}
+
+static void a_disarmed_rule_has_no_window(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, "net.accept errno from=master.reload.parse");
+    assert_true(fault_board_asks(w->file.board, FAULT_master_reload_parse));
+    fault_board_disarm(&w->file, 0);
+    assert_false(fault_board_asks(w->file.board, FAULT_master_reload_parse));
+    world_free(w);
+}
+
+static void a_firing_knows_its_call(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1, "net.accept errno every=3");
+    struct fault_decision d;
+    for (uint64_t call = 1; call <= 9; call++)
+        if (ask(w, FAULT_net_accept, &d))
+            assert_true(d.call == call && d.nth == call / 3);
+    assert_int_equal(d.call, 9);
     world_free(w);
 }
 
@@ -226,6 +316,10 @@ int main(void)
         cmocka_unit_test(calls_of_others_are_not_counted),
         cmocka_unit_test(the_first_rule_that_fires_decides),
         cmocka_unit_test(the_walk_goes_on_behind_a_rule),
+        cmocka_unit_test(a_window_is_between_two_moments),
+        cmocka_unit_test(a_rule_may_be_for_the_point_that_moves_its_window),
+        cmocka_unit_test(a_disarmed_rule_has_no_window),
+        cmocka_unit_test(a_firing_knows_its_call),
         cmocka_unit_test(same_seed_same_decisions),
         cmocka_unit_test(each_identity_has_a_stream_of_its_own),
         cmocka_unit_test(a_chance_is_about_as_likely_as_it_says),

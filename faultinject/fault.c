@@ -9,6 +9,8 @@
 
 #include "faultinject/act.h"
 #include "faultinject/decide.h"
+#include "faultinject/place.h"
+#include "faultinject/points.h"
 #include "scenarios/history/hist.h"
 
 static uint32_t no_rules;
@@ -33,6 +35,7 @@ int fault_attach(void)
     if (!path || board_file.board)
         return 0;
     silence_shim();
+    place_start();
     int error = fault_board_open(&board_file, path, false, 0);
     if (error)
         return error;
@@ -49,20 +52,40 @@ void fault_identify(enum fault_role role, int slot, uint32_t generation)
         fault_self_start(&self, board_file.board, role, slot, generation, (uint32_t)getpid());
 }
 
+/* The place of a step is where the step is; that of a system call is who called the wrapper. All
+ * code that asks keeps its frame pointers. */
+static const void *place_of(enum fault_point point, void *const *frame)
+{
+    bool in_wrapper = fault_point_info(point)->where & FAULT_SHIM;
+    void *const *asking = in_wrapper ? frame[0] : frame;
+    return asking[1];
+}
+
+static void record(enum fault_point point, const struct fault_decision *decision,
+                   void *const *frame)
+{
+    struct hist_record firing = fault_record(&self, point, decision), places[PLACE_RECORDS_MAX];
+    if (!hist_on())
+        return;
+    firing.t_ns = hist_now_ns();
+    hist_put(&hist_self, &firing);
+    unsigned count = place_records(&firing, place_of(point, frame), places);
+    for (unsigned i = 0; i < count; i++)
+        hist_put(&hist_self, &places[i]);
+}
+
 bool fault_consult(enum fault_point point, struct fault_hit *hit)
 {
     struct fault_board *board = board_file.board;
     struct fault_decision decision = {.hit = {.kind = FAULT_NONE}};
     unsigned next = 0;
-    if (!board || !board->rules_of[point])
+    if (!board || !fault_board_asks(board, point))
         return false;
     int caller_errno = errno; /* a point that does nothing must be invisible */
     bool for_caller = false;
     self.pid = (uint32_t)getpid(); /* a child that has not said who it is yet is not its parent */
-    while (!for_caller && fault_decide(board, &self, point, &next, &decision)) {
-        struct hist_record record = fault_record(&self, point, &decision);
-        if (hist_on())
-            hist_put(&hist_self, &record);
+    while (!for_caller && fault_decide(board, &self, point, hist_now_ns(), &next, &decision)) {
+        record(point, &decision, __builtin_frame_address(0));
         for_caller = fault_act(board, &decision);
         if (decision.hit.kind != FAULT_DELAY)
             break;

@@ -246,9 +246,11 @@ static const char markdown_head[] =
     "\n"
     "    POINT KIND[=VALUE] [after=N] [times=N] [every=N] [nth=N] [chance=A/B]\n"
     "                       [role=master|worker] [slot=N] [generation=N] [pid=N]\n"
+    "                       [from=TIME|POINT] [until=TIME|POINT]\n"
     "\n"
     "    net.accept errno=EMFILE after=3 times=2 role=worker slot=1\n"
     "    net.accept delay=50ms chance=1/10 ; worker.request crash=SEGV nth=7\n"
+    "    proc.fork errno from=master.reload.parse until=master.reload.commit\n"
     "    sabotage.no_respawn\n"
     "\n"
     "| selector | meaning |\n"
@@ -261,9 +263,22 @@ static const char markdown_head[] =
     "| `chance=A/B` | of the calls chosen so far A in B fire, drawn from the process's own stream "
     "(seed, point, role, slot, generation, life), so that runs repeat |\n"
     "| `times=N` | the rule fires N times in all, however many processes race for them |\n"
+    "| `from=MOMENT`, `until=MOMENT` | calls outside of this window are not matching calls. A "
+    "moment is a time since the arming (`2s`), or a fault point that any process passes "
+    "(`master.reload.parse`). Between two points the window opens and closes each time; after a "
+    "point `until=TIME` counts from the opening. The call that opens is inside, the one that "
+    "closes is not |\n"
     "\n"
     "Rules are asked in the order of their index. The first that fires decides; only a delay is\n"
-    "waited for and the rules behind it are asked as well.\n"
+    "waited for and the rules behind it are asked as well. An errno must be one that a call "
+    "behind\n"
+    "the point can give (`faultinject/shim/hooks.def` lists them); a plan with one mistake is\n"
+    "refused whole, with its column and the nearest right word.\n"
+    "\n"
+    "A firing is a `fault.fired` in the history, with the number of the call for its rule and of\n"
+    "the firing. In a process a `fault.place` follows, the module and the address in it that the\n"
+    "call came from (`addr2line -e MODULE ADDRESS` says file and line), and a `fault.function`\n"
+    "where the module names it.\n"
     "\n"
     "| kind | what happens |\n"
     "| --- | --- |\n";
@@ -275,8 +290,7 @@ static const char markdown_tail[] =
     "`mw-fault run --plan PLAN --history DIR -- COMMAND` runs any dynamically linked server with\n"
     "`libmw-fault.so` preloaded. `arm`, `disarm`, `status` and `watch` work on its board as they "
     "do\n"
-    "for the engine. `faultinject/shim/hooks.def` lists the wrapped calls and the errnos each can\n"
-    "give; `run` refuses a plan with another one.\n"
+    "for the engine. `faultinject/shim/hooks.def` lists the wrapped calls.\n"
     "\n"
     "- The process that is started is `role=master`; what it forks is `role=worker`, with slots\n"
     "  from 0, and a dead worker's slot goes to the next. A worker's own children are as the "
@@ -286,8 +300,6 @@ static const char markdown_tail[] =
     "- `read` and `write` ask `net.*` on a socket, `fs.*` on a file and `ipc.*` on a pipe, an "
     "eventfd\n"
     "  and the like. `vfork` is a `fork`.\n"
-    "- After each `fault.fired` the history has a `fault.place`: the module and the address in it\n"
-    "  that made the call (`addr2line -e MODULE ADDRESS`).\n"
     "- Not seen: what the C library calls by itself (the reads and writes below `FILE`, the fork "
     "in\n"
     "  `system` and `daemon`), `syscall()`, io_uring, and programs that make system calls "
@@ -300,7 +312,11 @@ static const char markdown_tail[] =
 static void markdown_row(FILE *out, const struct fault_point_info *info, bool sabotage)
 {
     char kinds[160];
-    fprintf(out, "| `%s` | %s | ", info->name, info->sentence);
+    fprintf(out, "| `%s` | %s |", info->name, info->sentence);
+    for (size_t i = 0; i < WORLD_COUNT; i++)
+        if (info->where & worlds[i].bit)
+            fprintf(out, " %s", worlds[i].name);
+    fprintf(out, " | ");
     if (sabotage) {
         fprintf(out, "%s |\n", info->catches);
         return;
@@ -316,7 +332,9 @@ void listing_print_markdown(FILE *out)
         fprintf(out, "| `%s` | %s |\n", fault_kind_name(kind), fault_kind_sentence(kind));
     for (size_t family = 0; family < FAMILY_COUNT; family++) {
         bool sabotage = family == FAMILY_COUNT - 1;
-        fprintf(out, "\n## %s\n\n%s\n\n| point | where it fires | %s |\n| --- | --- | --- |\n",
+        fprintf(out,
+                "\n## %s\n\n%s\n\n| point | where it fires | exists in | %s |\n"
+                "| --- | --- | --- | --- |\n",
                 families[family].title, families[family].about,
                 sabotage ? "caught by" : "kinds (with the default errno)");
         for (unsigned i = 0; i < FAULT_POINT_COUNT; i++)

@@ -99,10 +99,13 @@ static const struct command commands[COMMANDS_MAX] = {
      "  mw-fault check PLAN...\n\n"
      "A plan is rules, one a word, one a line, or separated by ;\n\n"
      "  POINT KIND[=VALUE] [after=N] [times=N] [every=N] [nth=N] [chance=A/B]\n"
-     "                     [role=master|worker] [slot=N] [generation=N] [pid=N]\n\n"
+     "                     [role=master|worker] [slot=N] [generation=N] [pid=N]\n"
+     "                     [from=TIME|POINT] [until=TIME|POINT]\n\n"
      "  errno=NAME delay=50ms short=BYTES crash=SEGV exit=CODE stall spin corrupt\n\n"
      "  net.accept errno=EMFILE after=3 times=2 role=worker slot=1\n"
      "  net.accept delay=50ms chance=1/10\n"
+     "  net.recv errno from=2s until=5s\n"
+     "  proc.fork errno from=master.reload.parse until=master.reload.commit\n"
      "  sabotage.no_respawn\n"},
     {"arm", cli_arm, BIT(BOARD) | BIT(SEED),
      "arms a plan on a board, all of it or nothing\n\n"

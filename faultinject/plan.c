@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "faultinject/errnos.h"
 #include "faultinject/names.h"
 #include "faultinject/points.h"
 
@@ -108,11 +109,11 @@ static int print_len(struct word w)
 /* ---- points and kinds -------------------------------------------------------------------------
  */
 
-static bool parse_point(struct parser *p, struct word w, struct fault_rule *rule)
+static bool find_point(struct parser *p, struct word w, int64_t *out)
 {
     enum fault_point point;
     if (fault_point_parse(w.at, w.len, &point)) {
-        rule->point = point;
+        *out = point;
         return true;
     }
     struct names_guess guess;
@@ -120,8 +121,15 @@ static bool parse_point(struct parser *p, struct word w, struct fault_rule *rule
     for (unsigned i = 0; i < FAULT_POINT_COUNT; i++)
         names_guess_offer(&guess, fault_point_name(i));
     wrong(p, w, "no fault point is called \"%.*s\"", print_len(w), w.at);
-    expect(p, "the name of a fault point such as net.accept (mw-fault list shows all)");
     suggest(p, &guess);
+    return false;
+}
+
+static bool parse_point(struct parser *p, struct word w, struct fault_rule *rule)
+{
+    if (find_point(p, w, &rule->point))
+        return true;
+    expect(p, "the name of a fault point such as net.accept (mw-fault list shows all)");
     return false;
 }
 
@@ -158,12 +166,34 @@ static bool wrong_kind(struct parser *p, struct word name, const struct fault_po
     return false;
 }
 
-static bool value_errno(struct parser *p, struct word w, int64_t *value)
+/* An errno that no call behind the point gives would test what cannot happen. */
+static bool errno_is_possible(struct parser *p, struct word w, enum fault_point point, int number)
+{
+    if (errnos_possible(point, number))
+        return true;
+    char possible[sizeof p->error->expected];
+    struct names_guess guess;
+    names_guess_start(&guess, w.at, w.len);
+    for (int i = 1; i <= NAMES_ERRNO_MAX; i++)
+        if (errnos_possible(point, i))
+            names_guess_offer(&guess, names_errno(i));
+    errnos_print(possible, sizeof possible, point);
+    wrong(p, w, "the calls behind %s never fail with %s", fault_point_name(point),
+          names_errno(number));
+    expect(p, "one of: ");
+    expect(p, possible);
+    if (!guess.best)
+        guess.best = names_errno(fault_point_info(point)->default_errno);
+    suggest(p, &guess);
+    return false;
+}
+
+static bool value_errno(struct parser *p, struct word w, enum fault_point point, int64_t *value)
 {
     int number;
     if (names_errno_parse(w.at, w.len, &number)) {
         *value = number;
-        return true;
+        return errno_is_possible(p, w, point, number);
     }
     struct names_guess guess;
     names_guess_start(&guess, w.at, w.len);
@@ -241,7 +271,7 @@ static bool parse_value(struct parser *p, struct word whole, struct word w, stru
 {
     switch (rule->kind) {
     case FAULT_ERRNO:
-        return value_errno(p, w, &rule->value);
+        return value_errno(p, w, (enum fault_point)rule->point, &rule->value);
     case FAULT_DELAY:
         return value_delay(p, w, &rule->value);
     case FAULT_SHORT:
@@ -367,6 +397,33 @@ static bool select_pid(struct parser *p, struct word w, struct fault_rule *rule)
     return value_integer(p, w, 1, INT32_MAX, &rule->pid);
 }
 
+/* A time since the arming, or a point that somebody passes. */
+static bool select_moment(struct parser *p, struct word w, int64_t *point, uint64_t *ns)
+{
+    bool is_time = w.len > 0 && w.at[0] >= '0' && w.at[0] <= '9';
+    if (is_time && names_duration_parse(w.at, w.len, ns) && *ns > 0)
+        return true;
+    if (is_time)
+        wrong(p, w, "\"%.*s\" is no time", print_len(w), w.at);
+    else if (find_point(p, w, point) &&
+             fault_point_info((unsigned)*point)->kinds != FAULT_KIND_BIT(FAULT_SABOTAGE))
+        return true;
+    else if (*point >= 0)
+        wrong(p, w, "a sabotage is no moment");
+    expect(p, "a time since the arming such as 2s, or a fault point such as master.reload.parse");
+    return false;
+}
+
+static bool select_from(struct parser *p, struct word w, struct fault_rule *rule)
+{
+    return select_moment(p, w, &rule->from_point, &rule->from_ns);
+}
+
+static bool select_until(struct parser *p, struct word w, struct fault_rule *rule)
+{
+    return select_moment(p, w, &rule->until_point, &rule->until_ns);
+}
+
 static const struct selector {
     const char *name;
     bool (*parse)(struct parser *p, struct word w, struct fault_rule *rule);
@@ -374,6 +431,7 @@ static const struct selector {
     {"after", select_after}, {"times", select_times},           {"every", select_every},
     {"nth", select_nth},     {"chance", select_chance},         {"role", select_role},
     {"slot", select_slot},   {"generation", select_generation}, {"pid", select_pid},
+    {"from", select_from},   {"until", select_until},
 };
 enum { SELECTOR_COUNT = sizeof selectors / sizeof selectors[0] };
 
@@ -421,6 +479,19 @@ static bool nth_stands_alone(struct parser *p, struct word w, const struct fault
     return false;
 }
 
+/* Both moments are times since the arming, or both are points: then they have an order. */
+static bool window_has_room(struct parser *p, struct word w, const struct fault_rule *rule)
+{
+    bool same_point = rule->from_point >= 0 && rule->from_point == rule->until_point;
+    bool backwards = rule->from_ns && rule->until_ns && rule->until_ns <= rule->from_ns;
+    if (!same_point && !backwards)
+        return true;
+    wrong(p, w,
+          same_point ? "the window closes where it opens" : "the window closes before it opens");
+    expect(p, "a moment until= that comes after the moment from=");
+    return false;
+}
+
 static bool parse_rule(struct parser *p, struct fault_rule *rule)
 {
     *rule = (struct fault_rule)FAULT_RULE_INIT;
@@ -438,7 +509,8 @@ static bool parse_rule(struct parser *p, struct fault_rule *rule)
         w = next_word(p);
     }
     for (unsigned seen = 0; w.len > 0; w = next_word(p))
-        if (!parse_selector(p, w, rule, &seen) || !nth_stands_alone(p, w, rule))
+        if (!parse_selector(p, w, rule, &seen) || !nth_stands_alone(p, w, rule) ||
+            !window_has_room(p, w, rule))
             return false;
     return true;
 }

@@ -4,9 +4,11 @@
  *
  *   POINT KIND[=VALUE] [after=N] [times=N] [every=N] [nth=N] [chance=A/B]
  *                      [role=master|worker] [slot=N] [generation=N] [pid=N]
+ *                      [from=TIME|POINT] [until=TIME|POINT]
  *
  * KIND is errno[=NAME] delay=TIME short[=BYTES] crash[=SIGNAL] exit[=CODE] stall spin corrupt, and
- * for sabotage points `sabotage`, which may be left out. What the selectors mean stands in board.h.
+ * for sabotage points `sabotage`, which may be left out. An errno is one that the calls behind the
+ * point can give. What the selectors mean stands in board.h.
  * All numbers are integers. A plan with one mistake in it is refused whole. */
 #ifndef FAULTINJECT_PLAN_H
 #define FAULTINJECT_PLAN_H

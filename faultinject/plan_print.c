@@ -55,6 +55,15 @@ static void add_count(struct text *t, const char *name, uint64_t value)
         add(t, " %s=%" PRIu64, name, value);
 }
 
+static void add_moment(struct text *t, const char *name, int64_t point, uint64_t ns)
+{
+    char duration[32];
+    if (point >= 0)
+        add(t, " %s=%s", name, fault_point_name((unsigned)point));
+    else if (ns > 0 && names_duration_print(duration, sizeof duration, ns) > 0)
+        add(t, " %s=%s", name, duration);
+}
+
 int fault_rule_print(char *out, size_t size, const struct fault_rule *rule)
 {
     struct text t = {.out = out, .size = size};
@@ -76,6 +85,8 @@ int fault_rule_print(char *out, size_t size, const struct fault_rule *rule)
         add(&t, " generation=%" PRId64, rule->generation);
     if (rule->pid)
         add(&t, " pid=%" PRId64, rule->pid);
+    add_moment(&t, "from", rule->from_point, rule->from_ns);
+    add_moment(&t, "until", rule->until_point, rule->until_ns);
     return (int)t.used;
 }
 

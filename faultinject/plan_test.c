@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "faultinject/errnos.h"
 #include "faultinject/names.h"
 #include "faultinject/points.h"
 
@@ -143,6 +144,14 @@ static void a_bad_plan_is_refused_with_its_place_and_a_guess(void **state)
         {"net.recv errno role=wroker", 1, 21, "wroker", "master worker", "worker"},
         {"net.recv errno slot=-1", 1, 21, "-1", "from 0", ""},
         {"net.recv errno pid=0", 1, 20, "0", "from 1", ""},
+        {"net.accept errno=ENOSPC", 1, 18, "never fail with ENOSPC", "EMFILE", "EMFILE"},
+        {"fs.open errno=EMLINK", 1, 15, "never fail with EMLINK", "ENOSPC", "EMFILE"},
+        {"net.recv errno from=2", 1, 21, "no time", "2s", ""},
+        {"net.recv errno from=master.reload.pase", 1, 21, "master.reload.pase", "a time",
+         "master.reload.parse"},
+        {"net.recv errno until=sabotage.reap_one", 1, 22, "no moment", "fault point", ""},
+        {"net.recv errno from=3s until=2s", 1, 24, "before it opens", "after", ""},
+        {"net.recv errno until=net.send from=net.send", 1, 31, "where it opens", "after", ""},
         {"sabotage.reap_on", 1, 1, "reap_on", "fault point", "sabotage.reap_one"},
         {"sabotage.reap_one tmes=2", 1, 19, "tmes", "times=", "times"},
         {"net.recv errno net.send errno", 1, 16, "net.send", "after=", ""},
@@ -196,14 +205,14 @@ static void too_many_rules_are_refused(void **state)
 /* ---- any rule ---------------------------------------------------------------------------------
  */
 
-static int64_t any_value(uint64_t *state, unsigned kind)
+static int64_t any_value(uint64_t *state, enum fault_point point, unsigned kind)
 {
     static const uint64_t units[] = {1, 1000, 1000000, 1000000000};
     switch (kind) {
     case FAULT_ERRNO:
         for (;;) {
             int number = 1 + (int)(draw(state) % NAMES_ERRNO_MAX);
-            if (names_errno(number))
+            if (names_errno(number) && errnos_possible(point, number))
                 return number;
         }
     case FAULT_DELAY:
@@ -223,6 +232,19 @@ static int64_t any_value(uint64_t *state, unsigned kind)
     }
 }
 
+static void any_window(uint64_t *state, struct fault_rule *rule)
+{
+    uint64_t which = draw(state) % 16;
+    if (which & 1)
+        rule->from_point = FAULT_master_reload_parse;
+    else if (which & 2)
+        rule->from_ns = 1 + draw(state) % 1000;
+    if (which & 4)
+        rule->until_point = FAULT_master_reload_commit;
+    else if (which & 8)
+        rule->until_ns = 1001 + draw(state) % 1000;
+}
+
 static struct fault_rule any_rule(uint64_t *state)
 {
     struct fault_rule r = FAULT_RULE_INIT;
@@ -231,7 +253,7 @@ static struct fault_rule any_rule(uint64_t *state)
     do
         r.kind = (int64_t)(draw(state) % FAULT_KIND_COUNT);
     while (!(kinds & FAULT_KIND_BIT(r.kind)));
-    r.value = any_value(state, (unsigned)r.kind);
+    r.value = any_value(state, (enum fault_point)r.point, (unsigned)r.kind);
     uint64_t which = draw(state);
     if (which & 1) {
         r.nth = 1 + draw(state) % 1000;
@@ -248,6 +270,7 @@ static struct fault_rule any_rule(uint64_t *state)
     r.slot = which & 256 ? (int64_t)(draw(state) % 256) : -1;
     r.generation = which & 512 ? (int64_t)(uint32_t)draw(state) : -1;
     r.pid = which & 1024 ? 1 + (int64_t)(draw(state) % 4000000) : 0;
+    any_window(state, &r);
     return r;
 }
 

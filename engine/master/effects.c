@@ -68,10 +68,12 @@ void master_carry_out(struct master *m, const struct sup_effect *effect)
     case SUP_DO_EXIT:
         exit_with(m, (int)effect->a);
         break;
+    case SUP_DO_RESIZED:
+        fault_step(FAULT_master_resize);
+        break;
     case SUP_DO_RESPAWN:
     case SUP_DO_RETRY:
     case SUP_DO_REPORT:
-    case SUP_DO_RESIZED:
     case SUP_DO_UPGRADE_REPORT:
     case SUP_DO_NOTE:
     case SUP_EFFECT_COUNT:
@@ -146,6 +148,7 @@ static void resume_listeners(struct master *m)
 
 static void discard_conf(struct master *m)
 {
+    fault_step(FAULT_master_reload_undo);
     resume_listeners(m);
     listeners_keep(&m->listeners, m->current.conf);
     generation_close(&m->trying);
@@ -167,7 +170,7 @@ static void switch_error_log(const struct conf *from, const struct conf *to)
         log_line(LEVEL_EMERG, "open() \"%s\" failed (%d: %s), the old error log is kept",
                  to->error_log.at, -err, strerror(-err));
     else if (log_fd() != STDERR_FILENO)
-        dup2(log_fd(), STDERR_FILENO);
+        sys_dup2(log_fd(), STDERR_FILENO);
 }
 
 /* A sabotage puts a worker's pid there; else the file moves with the configuration. */
@@ -234,7 +237,7 @@ static void reopen_logs(struct master *m)
         log_line(LEVEL_EMERG, "the error log cannot be reopened (%d: %s), the old file is kept",
                  -err, strerror(-err));
     else if (log_fd() != STDERR_FILENO)
-        dup2(log_fd(), STDERR_FILENO);
+        sys_dup2(log_fd(), STDERR_FILENO);
     generation_reopen_logs(&m->current);
     generation_reopen_logs(&m->trying);
     workers_reopen_logs(m);
@@ -243,12 +246,14 @@ static void reopen_logs(struct master *m)
 /* The workers have copies of the listeners and decide themselves how long they accept. */
 static void stopping(struct master *m)
 {
+    fault_step(FAULT_master_stop);
     notify_stopping();
     listeners_keep(&m->listeners, NULL);
 }
 
 static void exit_with(struct master *m, int code)
 {
+    fault_step(FAULT_master_exit);
     m->exit_code = code;
     ev_break(m->loop, EVBREAK_ALL);
 }

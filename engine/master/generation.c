@@ -23,9 +23,10 @@ static void give_to_user(int fd, const struct conf *conf)
     const struct passwd *user = getpwnam(conf->user.at);
     if (user == NULL || sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid == user->pw_uid)
         return;
-    if (fchown(fd, user->pw_uid, (gid_t)-1) != 0)
+    int err = sys_fchown(fd, user->pw_uid);
+    if (err < 0)
         log_line(LEVEL_WARN, "a log file could not be given to user \"%s\" (%d: %s)", conf->user.at,
-                 errno, strerror(errno));
+                 -err, strerror(-err));
 }
 
 static int open_log(const struct conf_log_file *file, const struct conf *conf)
@@ -98,7 +99,7 @@ static int open_zones(struct generation *g, const struct conf *conf,
                       const struct generation *before, struct listeners_error *error)
 {
     int err = -ENOMEM;
-    struct zone_wish *wishes = calloc(conf->zone_count + 1, sizeof *wishes);
+    struct zone_wish *wishes = sys_calloc(conf->zone_count + 1, sizeof *wishes);
     for (size_t i = 0; wishes != NULL && i < conf->zone_count; i++) {
         const struct conf_zone *zone = &conf->zones[i];
         wishes[i] = (struct zone_wish){zone->name.at, zone_kinds[zone->kind], zone->size};
@@ -138,8 +139,9 @@ int generation_open(struct generation *g, struct conf *conf, const struct genera
                     struct listeners *listeners, struct listeners_error *error)
 {
     *g = (struct generation){0};
-    g->listen_fds = calloc(conf->listen_count + 1, sizeof(int));
-    g->log_fds = calloc(conf->log_file_count + 1, sizeof(int));
+    fault_step(FAULT_master_bind);
+    g->listen_fds = sys_calloc(conf->listen_count + 1, sizeof(int));
+    g->log_fds = sys_calloc(conf->log_file_count + 1, sizeof(int));
     int err = g->listen_fds != NULL && g->log_fds != NULL ? 0 : -ENOMEM;
     if (err < 0)
         snprintf(error->text, sizeof(error->text), "no memory for a new configuration");

@@ -72,7 +72,7 @@ static void record(enum hist_kind kind, const struct listener *l)
 
 static int add(struct listeners *set, const struct listener *l)
 {
-    struct listener *at = realloc(set->at, (set->count + 1) * sizeof(*at));
+    struct listener *at = sys_realloc(set->at, (set->count + 1) * sizeof(*at));
     if (at == NULL)
         return -ENOMEM;
     set->at = at;
@@ -137,8 +137,8 @@ static int bind_one(int fd, const struct conf_listen *want)
 
     if (err == -EADDRINUSE && path != NULL && is_stale(want) && sys_unlink(path) == 0)
         err = sys_bind(fd, addr, want->addr_len);
-    if (err == 0 && path != NULL && chmod(path, 0666) != 0) /* as nginx: anybody may connect */
-        err = -errno;
+    if (err == 0 && path != NULL)
+        err = sys_chmod(path, 0666); /* as nginx: anybody may connect */
     return err;
 }
 
@@ -281,10 +281,9 @@ static int take_over(struct listeners *set, int fd, bool lent)
 {
     struct listener l = {.fd = fd, .backlog = -1, .lent = lent};
     int listening = 0;
-    socklen_t len = sizeof(listening);
 
     l.addr_len = sizeof(l.addr);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening ||
+    if (sys_getsockopt_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) < 0 || !listening ||
         sys_getsockname(fd, &l.addr, &l.addr_len) < 0) {
         log_line(LEVEL_WARN, "inherited descriptor %d is not a listening socket", fd);
         return 0;

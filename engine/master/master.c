@@ -9,6 +9,7 @@
 #include "engine/master/start.h"
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
+#include "engine/os/sys.h"
 #include "faultinject/fault.h"
 
 static const double settle_s = 0.002; /* a reload's report is late by this at most */
@@ -18,7 +19,7 @@ static void master_loop(struct master *m);
 
 int master_run(const struct master_options *options)
 {
-    struct master *m = calloc(1, sizeof(*m));
+    struct master *m = sys_calloc(1, sizeof(*m));
     if (m == NULL)
         return 1;
     m->options = options;

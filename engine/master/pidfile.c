@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "engine/os/sys.h"
+#include "faultinject/fault.h"
 
 static int write_number(const char *path, pid_t pid)
 {
@@ -26,6 +27,9 @@ static int write_number(const char *path, pid_t pid)
 int pidfile_write(const char *path, pid_t pid)
 {
     char fresh[PATH_MAX];
+    int refused = fault_step(FAULT_master_pid_file);
+    if (refused != 0)
+        return -refused;
     if (snprintf(fresh, sizeof(fresh), "%s.%d", path, (int)pid) >= (int)sizeof(fresh))
         return -ENAMETOOLONG;
     int err = write_number(fresh, pid);

@@ -122,6 +122,7 @@ static bool start_daemon(struct master *m, const struct conf *conf)
     /* A new binary stays the child of the old master, which waits for it. */
     m->foreground = !conf->daemon;
     if (conf->daemon && getenv("MASTERWORK_LISTENERS") == NULL) {
+        fault_step(FAULT_master_daemonize);
         int err = sys_socketpair(SOCK_STREAM, fds);
         pid_t pid = err < 0 ? err : sys_fork();
         if (pid < 0)
@@ -130,10 +131,12 @@ static bool start_daemon(struct master *m, const struct conf *conf)
         if (pid > 0)
             wait_for_daemon(fds[0]);
         m->daemon_fd = fds[1];
-        setsid();
+        if ((err = sys_setsid()) < 0)
+            return refuse("setsid() failed (%d: %s)", -err, strerror(-err));
         umask(0);
     }
     m->pid = getpid();
+    fault_step(FAULT_master_start);
     return true;
 }
 
@@ -143,13 +146,13 @@ static void start_done(struct master *m)
     if (m->daemon_fd >= 0) {
         int null = sys_open("/dev/null", O_RDWR, 0);
         if (null >= 0) {
-            dup2(null, STDIN_FILENO);
-            dup2(null, STDOUT_FILENO);
+            sys_dup2(null, STDIN_FILENO);
+            sys_dup2(null, STDOUT_FILENO);
             sys_close(null);
         }
     }
     if (log_fd() != STDERR_FILENO)
-        dup2(log_fd(), STDERR_FILENO);
+        sys_dup2(log_fd(), STDERR_FILENO);
     if (m->daemon_fd >= 0) {
         sys_write(m->daemon_fd, "", 1);
         sys_close(m->daemon_fd);

@@ -141,6 +141,7 @@ void workers_order(struct master *m, const struct sup_effect *effect)
         err = send_message(p, CHANNEL_GO);
         break;
     case SUP_DO_DRAIN:
+        fault_step(FAULT_master_drain);
         p->told = true;
         SCORE_SET(row_of(m, p)->state, SCORE_DRAINING);
         err = tell(p, signal_of(SUP_DO_DRAIN), CHANNEL_DRAIN);
@@ -150,6 +151,7 @@ void workers_order(struct master *m, const struct sup_effect *effect)
         err = tell(p, signal_of(SUP_DO_TERM), CHANNEL_STOP);
         break;
     default:
+        fault_step(FAULT_master_kill);
         SCORE_SET(row_of(m, p)->state, SCORE_KILLED);
         err = sys_kill(p->pid, signal_of((enum sup_effect_kind)effect->kind));
     }

@@ -10,30 +10,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "faultinject/fault.h"
+#include "engine/os/sys_ask.h"
 
 void *memfd_map(const char *name, size_t size, int *fd, int *err)
 {
-    struct fault_hit hit;
-    if (fault_check(FAULT_mem_map, &hit) && hit.kind == FAULT_ERRNO) {
-        *err = -(int)hit.value;
-        return NULL;
-    }
-    *fd = memfd_create(name, MFD_CLOEXEC);
-    if (*fd < 0) {
-        *err = -errno;
-        return NULL;
-    }
     void *at = MAP_FAILED;
-    if (ftruncate(*fd, (off_t)size) == 0)
-        at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-    if (at == MAP_FAILED) {
-        *err = -errno;
-        close(*fd);
+    *err = refusal(FAULT_mem_create);
+    if (*err == 0)
+        *err = *fd = (int)result_of(memfd_create(name, MFD_CLOEXEC));
+    if (*err < 0)
         return NULL;
+    *err = refusal(FAULT_fs_truncate);
+    if (*err == 0)
+        *err = (int)RETRY(ftruncate(*fd, (off_t)size));
+    if (*err == 0)
+        *err = refusal(FAULT_mem_map);
+    if (*err == 0) {
+        at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+        *err = at == MAP_FAILED ? -errno : 0;
     }
-    *err = 0;
-    return at;
+    if (*err == 0)
+        return at;
+    close(*fd);
+    return NULL;
 }
 
 static const void *map_file(const char *path, size_t size, int *err)

@@ -11,38 +11,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "faultinject/fault.h"
+#include "engine/os/sys_ask.h"
 
 enum { IOV_SHORT_MAX = 64, CORRUPT_BYTES_MAX = 4096 };
-
-static inline long result_of(long returned)
-{
-    return returned == -1 ? -errno : returned;
-}
-
-#define RETRY(call)                                                                                \
-    __extension__({                                                                                \
-        long returned_;                                                                            \
-        do                                                                                         \
-            returned_ = result_of(call);                                                           \
-        while (returned_ == -EINTR);                                                               \
-        returned_;                                                                                 \
-    })
-
-/* 0, or the negative errno that an armed rule asks for. */
-static inline int refusal(enum fault_point point)
-{
-    struct fault_hit hit;
-    return fault_check(point, &hit) && hit.kind == FAULT_ERRNO ? -(int)hit.value : 0;
-}
 
 /* What an armed rule does to a transfer. */
 struct tamper {
@@ -51,7 +28,7 @@ struct tamper {
     uint64_t where;
 };
 
-static inline struct tamper tamper_with(enum fault_point point, size_t *len)
+static SYS_INLINE struct tamper tamper_with(enum fault_point point, size_t *len)
 {
     struct fault_hit hit;
     struct tamper t = {0};
@@ -126,17 +103,27 @@ int sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 int sys_setsockopt_int(int fd, int level, int name, int value)
 {
-    return (int)result_of(setsockopt(fd, level, name, &value, sizeof value));
+    int error = refusal(FAULT_net_sockopt);
+    return error ? error : (int)result_of(setsockopt(fd, level, name, &value, sizeof value));
+}
+
+int sys_getsockopt_int(int fd, int level, int name, int *value)
+{
+    socklen_t len = sizeof *value;
+    int error = refusal(FAULT_net_sockopt);
+    return error ? error : (int)result_of(getsockopt(fd, level, name, value, &len));
 }
 
 int sys_getsockname(int fd, struct sockaddr_storage *addr, socklen_t *len)
 {
-    return (int)result_of(getsockname(fd, (struct sockaddr *)addr, len));
+    int error = refusal(FAULT_net_sockname);
+    return error ? error : (int)result_of(getsockname(fd, (struct sockaddr *)addr, len));
 }
 
 int sys_shutdown_write(int fd)
 {
-    return (int)result_of(shutdown(fd, SHUT_WR));
+    int error = refusal(FAULT_net_shutdown);
+    return error ? error : (int)result_of(shutdown(fd, SHUT_WR));
 }
 
 ssize_t sys_recv(int fd, void *buf, size_t len)
@@ -286,50 +273,6 @@ ssize_t sys_recvmsg_fd(int fd, void *buf, size_t len, int *passed_fd)
     return got;
 }
 
-/* ---- processes --------------------------------------------------------------------------------
- */
-
-pid_t sys_fork(void)
-{
-    int error = refusal(FAULT_proc_fork);
-    return error ? error : (pid_t)result_of(fork());
-}
-
-int sys_execve(const char *path, char *const argv[], char *const envp[])
-{
-    int error = refusal(FAULT_proc_exec);
-    return error ? error : (int)result_of(execve(path, argv, envp));
-}
-
-pid_t sys_waitpid(pid_t pid, int *status, int flags)
-{
-    int error = refusal(FAULT_proc_waitpid);
-    return error ? error : (pid_t)RETRY(waitpid(pid, status, flags));
-}
-
-int sys_kill(pid_t pid, int signal)
-{
-    int error = refusal(FAULT_proc_kill);
-    return error ? error : (int)result_of(kill(pid, signal));
-}
-
-int sys_rlimit_set(int resource, uint64_t soft)
-{
-    struct rlimit limit;
-    int error = sys_rlimit_get(resource, &limit);
-    if (error)
-        return error;
-    limit.rlim_cur = soft;
-    if (limit.rlim_max < soft)
-        limit.rlim_max = soft;
-    return (int)result_of(setrlimit(resource, &limit));
-}
-
-int sys_rlimit_get(int resource, struct rlimit *out)
-{
-    return (int)result_of(getrlimit(resource, out));
-}
-
 /* ---- files ------------------------------------------------------------------------------------
  */
 
@@ -393,12 +336,32 @@ ssize_t sys_write(int fd, const void *buf, size_t len)
 
 int sys_fstat(int fd, struct stat *out)
 {
-    return (int)result_of(fstat(fd, out));
+    int error = refusal(FAULT_fs_stat);
+    return error ? error : (int)result_of(fstat(fd, out));
 }
 
 int sys_stat(const char *path, struct stat *out)
 {
-    return (int)result_of(stat(path, out));
+    int error = refusal(FAULT_fs_stat);
+    return error ? error : (int)result_of(stat(path, out));
+}
+
+int sys_fchown(int fd, uid_t user)
+{
+    int error = refusal(FAULT_fs_owner);
+    return error ? error : (int)result_of(fchown(fd, user, (gid_t)-1));
+}
+
+int sys_chmod(const char *path, mode_t mode)
+{
+    int error = refusal(FAULT_fs_owner);
+    return error ? error : (int)result_of(chmod(path, mode));
+}
+
+int sys_dup2(int fd, int to)
+{
+    int error = refusal(FAULT_fs_dup);
+    return error ? error : (int)RETRY(dup2(fd, to));
 }
 
 int sys_rename(const char *from, const char *to)
@@ -419,4 +382,14 @@ int sys_unlink(const char *path)
 void *sys_alloc(size_t size)
 {
     return refusal(FAULT_mem_alloc) ? NULL : malloc(size);
+}
+
+void *sys_realloc(void *old, size_t size)
+{
+    return refusal(FAULT_mem_alloc) ? NULL : realloc(old, size);
+}
+
+void *sys_calloc(size_t count, size_t size)
+{
+    return refusal(FAULT_mem_alloc) ? NULL : calloc(count, size);
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@ int sys_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int sys_listen(int fd, int backlog);
 int sys_connect(int fd, const struct sockaddr *addr, socklen_t len);
 int sys_setsockopt_int(int fd, int level, int name, int value);
+int sys_getsockopt_int(int fd, int level, int name, int *value);
 int sys_getsockname(int fd, struct sockaddr_storage *addr, socklen_t *len);
 int sys_shutdown_write(int fd);
 ssize_t sys_recv(int fd, void *buf, size_t len);
@@ -38,6 +40,11 @@ pid_t sys_waitpid(pid_t pid, int *status, int flags); /* 0: nothing yet (WNOHANG
 int sys_kill(pid_t pid, int signal);
 int sys_rlimit_set(int resource, uint64_t soft); /* soft, raising hard where allowed */
 int sys_rlimit_get(int resource, struct rlimit *out);
+int sys_become(const char *name, uid_t user, gid_t group); /* user, group and the user's groups */
+int sys_setsid(void);
+int sys_set_priority(int nice);
+int sys_set_affinity(const cpu_set_t *set);
+int sys_chdir(const char *path);
 
 /* files */
 int sys_open(const char *path, int flags, mode_t mode); /* close-on-exec added */
@@ -48,10 +55,15 @@ ssize_t sys_pread(int fd, void *buf, size_t len, off_t offset);
 ssize_t sys_write(int fd, const void *buf, size_t len);
 int sys_fstat(int fd, struct stat *out);
 int sys_stat(const char *path, struct stat *out);
+int sys_fchown(int fd, uid_t user);
+int sys_chmod(const char *path, mode_t mode);
+int sys_dup2(int fd, int to);
 int sys_rename(const char *from, const char *to);
 int sys_unlink(const char *path);
 
 /* memory; shared memory is engine/os/memfd.h */
 void *sys_alloc(size_t size); /* NULL when there is none; free() it */
+void *sys_calloc(size_t count, size_t size);
+void *sys_realloc(void *old, size_t size);
 
 #endif

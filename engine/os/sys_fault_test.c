@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +20,7 @@
 #include "faultinject/board.h"
 #include "faultinject/fault.h"
 #include "faultinject/plan.h"
+#include "faultinject/points.h"
 
 /* ---- faults -----------------------------------------------------------------------------------
  */
@@ -175,30 +178,182 @@ static long call_map(void)
     return memfd_map("sys-fault-test", 4096, &fd, &err) ? 0 : err;
 }
 
+static long call_create(void)
+{
+    return call_map();
+}
+
+static long call_truncate(void)
+{
+    return call_map();
+}
+
+/* What the rule says below; malloc itself has no errno to tell. */
+static long freed(void *memory)
+{
+    free(memory);
+    return memory ? 0 : -EL2NSYNC;
+}
+
 static long call_alloc(void)
 {
-    void *memory = sys_alloc(10);
-    free(memory);
-    return memory ? 0
-                  : -EL2NSYNC; /* what the rule below says; malloc itself has no errno to tell */
+    return freed(sys_alloc(10));
+}
+static long call_calloc(void)
+{
+    return freed(sys_calloc(1, 10));
+}
+static long call_setsockopt(void)
+{
+    return sys_setsockopt_int(stream[0], SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+static long call_getsockopt(void)
+{
+    return sys_getsockopt_int(stream[0], SOL_SOCKET, SO_KEEPALIVE, &(int){0});
+}
+static long call_getsockname(void)
+{
+    struct sockaddr_storage addr;
+    return sys_getsockname(stream[0], &addr, &(socklen_t){sizeof addr});
+}
+static long call_shutdown(void)
+{
+    return sys_shutdown_write(stream[0]);
+}
+static long call_stat(void)
+{
+    struct stat st;
+    return sys_stat(in_dir("board"), &st);
+}
+static long call_fstat(void)
+{
+    struct stat st;
+    return sys_fstat(file, &st);
+}
+static long call_fchown(void)
+{
+    return sys_fchown(file, getuid());
+}
+static long call_chmod(void)
+{
+    return sys_chmod(in_dir("file"), 0600);
+}
+static long call_dup2(void)
+{
+    return sys_dup2(file, file);
+}
+static long call_close(void)
+{
+    return sys_close(dup(file));
+}
+static long call_become(void)
+{
+    return sys_become("root", getuid(), getgid());
+}
+static long call_setsid(void)
+{
+    return sys_setsid();
+}
+static long call_get_limit(void)
+{
+    struct rlimit limit;
+    return sys_rlimit_get(RLIMIT_CPU, &limit);
+}
+static long call_set_limit(void)
+{
+    return sys_rlimit_set(RLIMIT_CPU, 1);
+}
+static long call_priority(void)
+{
+    return sys_set_priority(5);
+}
+static long call_affinity(void)
+{
+    cpu_set_t none;
+    CPU_ZERO(&none);
+    return sys_set_affinity(&none);
+}
+static long call_chdir(void)
+{
+    return sys_chdir("/nowhere");
+}
+
+/* As libev makes them. */
+static long result_or_errno(int result)
+{
+    if (result > 0)
+        close(result);
+    return result < 0 ? -errno : result;
+}
+static long call_epoll_create(void)
+{
+    return result_or_errno(epoll_create1(0));
+}
+static long call_epoll_ctl(void)
+{
+    return result_or_errno(epoll_ctl(-1, EPOLL_CTL_ADD, -1, NULL));
+}
+static long call_epoll_wait(void)
+{
+    return result_or_errno(epoll_wait(-1, &(struct epoll_event){0}, 1, 0));
+}
+static long call_eventfd(void)
+{
+    return result_or_errno(eventfd(0, 0));
 }
 
 static const struct {
     const char *point;
     long (*call)(void);
 } calls[] = {
-    {"net.accept", call_accept},     {"net.socket", call_socket},
-    {"net.bind", call_bind},         {"net.listen", call_listen},
-    {"net.connect", call_connect},   {"net.recv", call_recv},
-    {"net.send", call_send},         {"net.send", call_writev},
-    {"net.sendfile", call_sendfile}, {"net.socketpair", call_socketpair},
-    {"net.sendmsg", call_sendmsg},   {"net.recvmsg", call_recvmsg},
-    {"proc.fork", call_fork},        {"proc.exec", call_exec},
-    {"proc.waitpid", call_waitpid},  {"proc.kill", call_kill},
-    {"fs.open", call_open},          {"fs.read", call_read},
-    {"fs.read", call_pread},         {"fs.write", call_write},
-    {"fs.rename", call_rename},      {"fs.unlink", call_unlink},
-    {"mem.map", call_map},           {"mem.alloc", call_alloc},
+    {"net.accept", call_accept},
+    {"net.socket", call_socket},
+    {"net.bind", call_bind},
+    {"net.listen", call_listen},
+    {"net.connect", call_connect},
+    {"net.recv", call_recv},
+    {"net.send", call_send},
+    {"net.send", call_writev},
+    {"net.sendfile", call_sendfile},
+    {"net.socketpair", call_socketpair},
+    {"net.sendmsg", call_sendmsg},
+    {"net.recvmsg", call_recvmsg},
+    {"proc.fork", call_fork},
+    {"proc.exec", call_exec},
+    {"proc.waitpid", call_waitpid},
+    {"proc.kill", call_kill},
+    {"fs.open", call_open},
+    {"fs.read", call_read},
+    {"fs.read", call_pread},
+    {"fs.write", call_write},
+    {"fs.rename", call_rename},
+    {"fs.unlink", call_unlink},
+    {"mem.map", call_map},
+    {"mem.alloc", call_alloc},
+    {"mem.alloc", call_calloc},
+    {"mem.create", call_create},
+    {"fs.truncate", call_truncate},
+    {"net.sockopt", call_setsockopt},
+    {"net.sockopt", call_getsockopt},
+    {"net.sockname", call_getsockname},
+    {"net.shutdown", call_shutdown},
+    {"fs.stat", call_stat},
+    {"fs.stat", call_fstat},
+    {"fs.owner", call_fchown},
+    {"fs.owner", call_chmod},
+    {"fs.dup", call_dup2},
+    {"fs.close", call_close},
+    {"proc.identity", call_become},
+    {"proc.session", call_setsid},
+    {"proc.limit", call_get_limit},
+    {"proc.limit", call_set_limit},
+    {"proc.priority", call_priority},
+    {"proc.affinity", call_affinity},
+    {"fs.chdir", call_chdir},
+    {"net.epoll_create", call_epoll_create},
+    {"net.epoll_ctl", call_epoll_ctl},
+    {"net.epoll_wait", call_epoll_wait},
+    {"ipc.eventfd", call_eventfd},
 };
 
 static void open_all(void)
@@ -219,16 +374,42 @@ static void close_all(void)
     unlink(in_dir("file"));
 }
 
-/* The errno is one that no call here gives by itself; EINTR shows that it is not retried. */
+enum { CALL_COUNT = sizeof calls / sizeof calls[0] };
+
+/* A rule that no plan could say: the plan language knows which errnos are possible. */
+static int arm_errno(const char *point, int number)
+{
+    struct fault_rule rule = FAULT_RULE_INIT;
+    enum fault_point found;
+    assert_true(fault_point_parse(point, strlen(point), &found));
+    rule.point = found;
+    rule.kind = FAULT_ERRNO;
+    rule.value = number;
+    rule.times = 1;
+    return fault_board_arm(&board, &rule);
+}
+
+static void each_system_point_of_the_engine_has_a_call(void **state)
+{
+    (void)state;
+    for (unsigned point = 0; point < FAULT_POINT_COUNT; point++) {
+        const struct fault_point_info *info = fault_point_info(point);
+        bool called = !(info->where & FAULT_ENGINE) || !(info->where & FAULT_SHIM);
+        for (size_t i = 0; i < CALL_COUNT && !called; i++)
+            called = strcmp(calls[i].point, info->name) == 0;
+        if (!called)
+            fail_msg("no call here fires %s", info->name);
+    }
+}
+
+/* The errno is one that no call here gives by itself. */
 static void each_call_fails_as_told_and_does_nothing(void **state)
 {
     (void)state;
     struct stat st;
     open_all();
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        char plan[64];
-        snprintf(plan, sizeof plan, "%s errno=EL2NSYNC times=1", calls[i].point);
-        int rule = arm(plan);
+    for (size_t i = 0; i < CALL_COUNT; i++) {
+        int rule = arm_errno(calls[i].point, EL2NSYNC);
         long result = calls[i].call();
         if (result != -EL2NSYNC)
             fail_msg("%s (number %zu): %ld", calls[i].point, i, result);
@@ -350,6 +531,7 @@ static void corrupt_of_much_sends_some(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_system_point_of_the_engine_has_a_call),
         cmocka_unit_test_teardown(each_call_fails_as_told_and_does_nothing, disarm_all),
         cmocka_unit_test_teardown(an_injected_interruption_is_seen, disarm_all),
         cmocka_unit_test_teardown(a_failing_close_still_closes, disarm_all),

@@ -3,26 +3,16 @@
 #include <errno.h>
 
 #include "engine/sim/sim.h"
+#include "faultinject/act.h"
 #include "faultinject/plan.h"
 
 static void record_firing(struct sim *s, unsigned process, enum fault_point point,
                           const struct fault_decision *decision)
 {
-    const struct fault_self *self = &s->selves[process];
     s->director.fired += decision->hit.kind != FAULT_SABOTAGE;
-    uint64_t value = decision->hit.kind == FAULT_CORRUPT || decision->hit.value < 0
-                         ? 0
-                         : (uint64_t)decision->hit.value;
-    if (value > UINT32_MAX)
-        value = UINT32_MAX;
-    sim_record(s, &(struct hist_record){.kind = HIST_FAULT_FIRED,
-                                        .role = HIST_FAULT,
-                                        .slot = (int16_t)self->slot,
-                                        .pid = self->pid,
-                                        .gen = self->generation,
-                                        .a = point,
-                                        .b = (uint64_t)decision->hit.kind << 32 | value,
-                                        .c = decision->nth});
+    struct hist_record record = fault_record(&s->selves[process], point, decision);
+    record.role = HIST_FAULT;
+    sim_record(s, &record);
 }
 
 static enum sim_fault act(struct sim *s, unsigned process, const struct fault_decision *decision)
@@ -52,9 +42,10 @@ enum sim_fault sim_fault_ask(struct sim *s, unsigned process, enum fault_point p
 {
     struct fault_decision decision = {.hit = {.kind = FAULT_NONE}};
     unsigned next = 0;
-    if (__builtin_expect(s->board.rules_of[point] == 0, 1))
+    if (__builtin_expect(!fault_board_asks(&s->board, point), 1))
         return SIM_NO_FAULT;
-    while (fault_decide(&s->board, &s->selves[process], point, &next, &decision)) {
+    while (
+        fault_decide(&s->board, &s->selves[process], point, s->kernel.now_ns, &next, &decision)) {
         record_firing(s, process, point, &decision);
         enum sim_fault result = act(s, process, &decision);
         *hit = decision.hit;
@@ -105,7 +96,7 @@ int sim_fault_arm(struct sim *s, const char *text)
     if (!fault_plan_parse(&plan, text, &error))
         return -EINVAL;
     for (size_t i = 0; i < plan.count; i++) {
-        rule = fault_board_arm(&s->board_file, &plan.rules[i]);
+        rule = fault_board_arm_at(&s->board_file, &plan.rules[i], s->kernel.now_ns);
         if (rule >= 0)
             record_rule(s, HIST_FAULT_ARMED, (unsigned)rule);
     }

@@ -33,7 +33,7 @@ static void worker_say(struct worker *w, enum channel_kind kind);
 
 int worker_run(const struct worker_args *args)
 {
-    struct worker *w = calloc(1, sizeof *w);
+    struct worker *w = sys_calloc(1, sizeof *w);
     fault_identify(FAULT_ROLE_WORKER, args->slot, args->generation);
     hist_forget(&hist_self);
     if (hist_open_env(&hist_self, "worker", HIST_WORKER) < 0)
@@ -54,6 +54,7 @@ int worker_run(const struct worker_args *args)
         if (!w->leaving)
             ev_run(w->loop, 0);
     }
+    fault_step(FAULT_worker_exit);
     worker_record(w, HIST_ENGINE_EXIT, &(struct hist_record){.a = (uint64_t)w->exit_code});
     int code = w->exit_code;
     worker_close(w);
@@ -222,6 +223,7 @@ static void worker_on_heartbeat(struct ev_loop *loop, ev_timer *timer, int reven
     struct worker *w = timer->data;
     (void)loop;
     (void)revents;
+    fault_step(FAULT_worker_heartbeat);
     SCORE_ADD(w->args->row->heartbeat, 1);
     if (w->owed != 0)
         worker_say(w, w->owed);

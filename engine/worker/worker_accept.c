@@ -251,6 +251,7 @@ static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
         }
         if (peer_len == 0 || peer.ss_family == AF_UNSPEC)
             peer.ss_family = AF_UNIX;
+        fault_step(FAULT_worker_accept);
         connection_open(w, listener, fd, &peer);
         admission_happen(w, ADM_EV_ACCEPTED, 0);
     }
@@ -316,7 +317,7 @@ int admission_init(struct worker *w)
     ev_timer_init(&w->admission, admission_on_timer, 0., 0.);
     w->admission.data = w;
     w->listener_count = conf->listen_count + w->args->part_count;
-    w->listeners = calloc(w->listener_count + 1, sizeof *w->listeners);
+    w->listeners = sys_calloc(w->listener_count + 1, sizeof *w->listeners);
     if (w->listeners == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < w->listener_count; i++) {

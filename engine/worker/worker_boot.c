@@ -54,9 +54,10 @@ static int boot_affinity(const struct conf *conf, int slot)
     } else {
         return 0;
     }
-    if (sched_setaffinity(0, sizeof set, &set) != 0)
-        log_line(LEVEL_ALERT, "worker_cpu_affinity: sched_setaffinity failed (%d: %s)", errno,
-                 strerror(errno));
+    int err = sys_set_affinity(&set);
+    if (err < 0)
+        log_line(LEVEL_ALERT, "worker_cpu_affinity: sched_setaffinity failed (%d: %s)", -err,
+                 strerror(-err));
     return 0;
 }
 
@@ -76,8 +77,9 @@ static int boot_user(const struct conf *conf)
             return boot_fail("getgrnam", errno ? errno : ENOENT);
         gid = group->gr_gid;
     }
-    if (setgid(gid) != 0 || initgroups(conf->user.at, gid) != 0 || setuid(uid) != 0)
-        return boot_fail("changing the user", errno);
+    int err = sys_become(conf->user.at, uid, gid);
+    if (err < 0)
+        return boot_fail("changing the user", -err);
     if (conf->rlimit_core) /* a process that changed its user leaves no core without this */
         prctl(PR_SET_DUMPABLE, 1);
     return 0;
@@ -87,13 +89,15 @@ int worker_boot(const struct worker_args *args)
 {
     const struct conf *conf = args->conf;
     int err = boot_limits(conf);
-    if (err == 0 && conf->priority != 0 && setpriority(PRIO_PROCESS, 0, conf->priority) != 0)
-        err = boot_fail("setpriority", errno);
+    int failed = 0;
+    if (err == 0 && conf->priority != 0 && (failed = sys_set_priority(conf->priority)) < 0)
+        err = boot_fail("setpriority", -failed);
     if (err == 0)
         err = boot_affinity(conf, args->slot);
     if (err == 0)
         err = boot_user(conf);
-    if (err == 0 && conf->working_directory.len > 0 && chdir(conf->working_directory.at) != 0)
-        err = boot_fail("chdir to working_directory", errno);
+    if (err == 0 && conf->working_directory.len > 0 &&
+        (failed = sys_chdir(conf->working_directory.at)) < 0)
+        err = boot_fail("chdir to working_directory", -failed);
     return err;
 }

@@ -485,7 +485,7 @@ static struct conn_limits connection_limits(const struct worker *w,
 static int connections_init_limits(struct worker *w)
 {
     const struct conf *conf = w->args->conf;
-    w->limits = calloc(conf->location_count + 1, sizeof *w->limits);
+    w->limits = sys_calloc(conf->location_count + 1, sizeof *w->limits);
     if (w->limits == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < conf->location_count; i++)
@@ -504,7 +504,7 @@ int connections_init(struct worker *w)
     w->newcomers.data = w;
     ev_timer_init(&w->others, connections_on_others, 0., 0.);
     w->others.data = w;
-    w->connections = calloc(count, sizeof *w->connections);
+    w->connections = sys_calloc(count, sizeof *w->connections);
     if (w->connections == NULL || connections_init_limits(w) != 0)
         return -ENOMEM;
     for (uint32_t i = 0; i < count; i++) {

@@ -29,6 +29,7 @@ static struct {
     char folder[64], file[80], other[80];
     int listener, client, pair[2], fd, out, epoll, timer;
     pid_t child; /* has ended and waits to be waited for */
+    bool armed;  /* the test has armed a rule for the call */
     struct sockaddr_in address;
 } world;
 
@@ -173,6 +174,30 @@ TRY_BODY(socketpair)
     return closed_both(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), fds);
 }
 TRY(listen, listen(world.listener, 4));
+TRY_BODY(setsockopt)
+{
+    int one = 1;
+    return setsockopt(world.listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+}
+TRY_BODY(getsockopt)
+{
+    int value;
+    socklen_t len = sizeof value;
+    return getsockopt(world.listener, SOL_SOCKET, SO_ACCEPTCONN, &value, &len);
+}
+TRY_BODY(getsockname)
+{
+    struct sockaddr_storage name;
+    socklen_t len = sizeof name;
+    return getsockname(world.client, (struct sockaddr *)&name, &len);
+}
+TRY_BODY(getpeername)
+{
+    struct sockaddr_storage name;
+    socklen_t len = sizeof name;
+    return getpeername(world.client, (struct sockaddr *)&name, &len);
+}
+TRY(shutdown, shutdown(world.client, SHUT_WR));
 TRY_BODY(connect)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0), result = connect(fd, ADDRESS);
@@ -228,6 +253,18 @@ TRY_BODY(sendfile64)
 {
     off64_t at = 0;
     return sendfile64(world.pair[1], world.fd, &at, TEXT_BYTES);
+}
+TRY_BODY(splice)
+{
+    int pipes[2];
+    if (pipe(pipes) != 0)
+        abort();
+    long moved = splice(world.pair[0], NULL, pipes[1], NULL, TEXT_BYTES, 0);
+    int error = errno;
+    close(pipes[0]);
+    close(pipes[1]);
+    errno = error;
+    return moved;
 }
 TRY(read, read(world.pair[0], buffer, TEXT_BYTES));
 TRY(__read_chk, __read_chk(world.pair[0], buffer, TEXT_BYTES, TEXT_BYTES));
@@ -331,6 +368,37 @@ TRY(renameat, renameat(world.out, "file", world.out, "other"));
 TRY(renameat2, renameat2(world.out, "file", world.out, "other", 0));
 TRY(unlink, unlink(world.file));
 TRY(unlinkat, unlinkat(world.out, "file", 0));
+static struct stat found;
+static struct stat64 found64;
+TRY(stat, stat(world.file, &found));
+TRY(stat64, stat64(world.file, &found64));
+TRY(lstat, lstat(world.file, &found));
+TRY(lstat64, lstat64(world.file, &found64));
+TRY(fstat, fstat(world.fd, &found));
+TRY(fstat64, fstat64(world.fd, &found64));
+TRY(fstatat, fstatat(world.out, "file", &found, 0));
+TRY(fstatat64, fstatat64(world.out, "file", &found64, 0));
+TRY_BODY(statx)
+{
+    struct statx extended;
+    return statx(world.out, "file", 0, STATX_SIZE, &extended);
+}
+TRY(truncate, truncate(world.file, 1));
+TRY(truncate64, truncate64(world.file, 1));
+TRY(ftruncate, ftruncate(world.fd, 1));
+TRY(ftruncate64, ftruncate64(world.fd, 1));
+TRY(chown, chown(world.file, getuid(), getgid()));
+TRY(fchown, fchown(world.fd, getuid(), getgid()));
+TRY(chmod, chmod(world.file, 0600));
+TRY(fchmod, fchmod(world.fd, 0600));
+TRY(chdir, chdir("/"));
+TRY_BODY(mkdir)
+{
+    int result = mkdir(world.other, 0700), error = errno;
+    rmdir(world.other);
+    errno = error;
+    return result;
+}
 /* ---- descriptors of the kernel's own ----------------------------------------------------------
  */
 TRY_BODY(pipe)
@@ -410,6 +478,36 @@ TRY(execlp, in_child(do_execlp));
 TRY(execle, in_child(do_execle));
 TRY(fexecve, in_child(do_fexecve));
 TRY(execveat, in_child(do_execveat));
+/* To what it is already: anybody may. Groups only root may set: to anybody else the call counts as
+ * made, unless a rule is armed that has made it fail. */
+TRY(setuid, setuid(getuid()));
+TRY(setgid, setgid(getgid()));
+TRY(setreuid, setreuid((uid_t)-1, (uid_t)-1));
+TRY(setregid, setregid((gid_t)-1, (gid_t)-1));
+TRY(setresuid, setresuid((uid_t)-1, (uid_t)-1, (uid_t)-1));
+TRY(setresgid, setresgid((gid_t)-1, (gid_t)-1, (gid_t)-1));
+static gid_t groups[64];
+static long unless_forbidden(int result)
+{
+    return result == -1 && errno == EPERM && !world.armed ? 0 : result;
+}
+TRY(setgroups, unless_forbidden(setgroups((size_t)getgroups(64, groups), groups)));
+TRY(initgroups, unless_forbidden(initgroups("root", 0)));
+static struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+static struct rlimit64 limit64 = {RLIM64_INFINITY, RLIM64_INFINITY};
+TRY(getrlimit, getrlimit(RLIMIT_CPU, &limit));
+TRY(getrlimit64, getrlimit64(RLIMIT_CPU, &limit64));
+TRY(setrlimit, setrlimit(RLIMIT_CPU, &limit));
+TRY(setrlimit64, setrlimit64(RLIMIT_CPU, &limit64));
+TRY(setpriority, setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0)));
+TRY_BODY(sched_setaffinity)
+{
+    cpu_set_t set;
+    sched_getaffinity(0, sizeof set, &set);
+    return sched_setaffinity(0, sizeof set, &set);
+}
+DO(do_setsid, (errno = 0, setsid()));
+TRY(setsid, in_child(do_setsid));
 TRY(wait, wait(NULL));
 TRY(wait3, wait3(NULL, 0, NULL));
 TRY(wait4, wait4(world.child, NULL, 0, NULL));
@@ -422,6 +520,8 @@ TRY(malloc, freed(malloc(100)));
 TRY(calloc, freed(calloc(10, 10)));
 TRY(realloc, freed(realloc(NULL, 100)));
 TRY(reallocarray, freed(reallocarray(NULL, 10, 10)));
+TRY(valloc, freed(valloc(100)));
+TRY(pvalloc, freed(pvalloc(100)));
 TRY(memalign, freed(memalign(64, 100)));
 TRY(aligned_alloc, freed(aligned_alloc(64, 128)));
 TRY_BODY(posix_memalign)
@@ -437,6 +537,7 @@ static long unmapped(void *at)
         munmap(at, 4096);
     return (long)(intptr_t)at;
 }
+TRY(memfd_create, closed(memfd_create("test", MFD_CLOEXEC)));
 TRY(mmap, unmapped(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
 TRY(mmap64, unmapped(mmap64(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
 TRY_BODY(clock_gettime)

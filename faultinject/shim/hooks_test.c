@@ -56,6 +56,7 @@ static unsigned arm(enum fault_point point, enum fault_kind kind, int64_t value)
     rule.times = 1;
     int index = fault_board_arm(&rerun_board, &rule);
     assert_true(index >= 0);
+    world.armed = kind == FAULT_ERRNO;
     return (unsigned)index;
 }
 
@@ -63,6 +64,7 @@ static unsigned arm(enum fault_point point, enum fault_kind kind, int64_t value)
 static uint64_t fired(unsigned index)
 {
     struct fault_status status;
+    world.armed = false;
     assert_true(fault_board_disarm(&rerun_board, index));
     assert_true(fault_board_status(rerun_board.board, index, &status));
     return status.fired;

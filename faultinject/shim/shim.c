@@ -90,7 +90,7 @@ static bool is_at_home(void)
 static unsigned point_of_fd(unsigned point, int fd)
 {
     struct stat st;
-    if (fstat(fd, &st) != 0)
+    if (SHIM_REAL(fstat)(fd, &st) != 0)
         return FAULT_POINT_COUNT;
     bool in = point == SHIM_FD_IN;
     if (S_ISSOCK(st.st_mode))
@@ -107,7 +107,8 @@ unsigned shim_point(unsigned point, int fd)
     static const enum fault_point in[] = {FAULT_net_recv, FAULT_ipc_read, FAULT_fs_read};
     static const enum fault_point out[] = {FAULT_net_send, FAULT_ipc_write, FAULT_fs_write};
     const enum fault_point *any = point == SHIM_FD_IN ? in : out;
-    if (!board || !(board->rules_of[any[0]] | board->rules_of[any[1]] | board->rules_of[any[2]]))
+    if (!board || !(fault_board_asks(board, any[0]) || fault_board_asks(board, any[1]) ||
+                    fault_board_asks(board, any[2])))
         return FAULT_POINT_COUNT;
     int caller_errno = errno;
     unsigned exact = point_of_fd(point, fd);
@@ -119,7 +120,7 @@ static bool decide(enum fault_point point, const void *place, unsigned *next,
                    struct fault_decision *decision)
 {
     struct stay stay = go_inside();
-    bool fires = is_at_home() && fault_decide(board, &self, point, next, decision);
+    bool fires = is_at_home() && fault_decide(board, &self, point, hist_now_ns(), next, decision);
     if (fires) {
         struct hist_record record = fault_record(&self, point, decision);
         journal_put(&record, place);
@@ -130,7 +131,7 @@ static bool decide(enum fault_point point, const void *place, unsigned *next,
 
 bool shim_consult(enum fault_point point, struct fault_hit *hit, const void *place)
 {
-    if (inside || resolving || point >= FAULT_POINT_COUNT || !board->rules_of[point])
+    if (inside || resolving || point >= FAULT_POINT_COUNT || !fault_board_asks(board, point))
         return false;
     struct fault_decision decision = {.hit = {.kind = FAULT_NONE}};
     unsigned next = 0;

@@ -9,7 +9,7 @@ SHIM_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -W
         -UMW_FAULTS -DMW_FAULTS=1
 SHIM_OWN := $(filter-out %_test.c,$(wildcard faultinject/shim/*.c))
 SHIM_SOURCES := $(SHIM_OWN) faultinject/act.c faultinject/board.c faultinject/decide.c \
-        faultinject/points.c faultinject/tree.c $(addprefix scenarios/history/,hist.c read.c words.c)
+        faultinject/place.c faultinject/points.c faultinject/tree.c $(addprefix scenarios/history/,hist.c read.c words.c)
 SHIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/pic/%.o,$(SHIM_SOURCES))
 SHIM_TESTS := $(patsubst %.c,$(BUILD)/test/%,$(wildcard faultinject/shim/*_test.c))
 

@@ -58,17 +58,22 @@ WRAP_FCNTL(fcntl64)
 WRAP_SENDFILE(sendfile)
 WRAP_SENDFILE(sendfile64)
 
-/* ---- only seen --------------------------------------------------------------------------------
- */
-
 SHIM_DECLARE(pid_t, setsid, (void))
 pid_t hook_setsid(void)
 {
+    struct fault_hit hit;
+    if (SHIM_ASK(FAULT_proc_session, &hit) && hit.kind == FAULT_ERRNO) {
+        errno = (int)hit.value;
+        return -1;
+    }
     pid_t session = SHIM_REAL(setsid)();
     if (session > 0)
         shim_session_left();
     return session;
 }
+
+/* ---- only seen --------------------------------------------------------------------------------
+ */
 
 SHIM_DECLARE(void, _exit, (int status))
 void hook__exit(int status)

@@ -182,6 +182,10 @@ static bool add_pair(struct line *line, const char *text, uint64_t number)
         line_add(line, " status=%" PRIu64 " bytes=%" PRIu64, number & 65535, number >> 16);
         return true;
     }
+    if (has_prefix(text, "number of the call for the rule << 32")) {
+        line_add(line, " call=%" PRIu64 " firing=%" PRIu64, number >> 32, number & UINT32_MAX);
+        return true;
+    }
     if (has_prefix(text, "enum fault_kind << 32")) {
         line_add(line, " ");
         add_word(line, "fault_kind", strlen("fault_kind"), number >> 32);

@@ -23,6 +23,8 @@ from masterwork.tree import become_subreaper, processes, reap, wait_until
 from shim_servers import OWN_ENGINE, SERVERS
 
 PATIENCE_S = 20.0
+FIRED = re.compile(r"([\d.]+) +fault\.fired +process=(\d+)(?: slot=(\d+))?(?: gen=\d+)? "
+                   r"fault_point=(\S+) (\S+) call=(\d+) firing=(\d+)")
 
 
 def environment() -> dict[str, str]:
@@ -70,8 +72,7 @@ def firings(folder: Path) -> list[Firing]:
     found: list[Firing] = []
     last: dict[str, Firing] = {}
     for line in shown.splitlines():
-        if match := re.search(r"([\d.]+) +fault\.fired +process=(\d+)(?: slot=(\d+))?(?: gen=\d+)?"
-                              r" fault_point=(\S+) (\S+) call=(\d+) firing=(\d+)", line):
+        if match := FIRED.search(line):
             time_s, pid, slot, point, did, call, nth = match.groups()
             last[pid] = Firing(float(time_s), int(pid), int(slot or -1), point, did, int(call), int(nth))
             found.append(last[pid])

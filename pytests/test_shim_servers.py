@@ -1,5 +1,6 @@
 """The same faults in ten servers that know nothing of it: each serves below the shim, fails an
-accept, is slow in one, loses a worker; each is seen in the history and in the server's processes."""
+accept, is slow in one, loses a worker; each is seen in the history and in the server's processes.
+"""
 
 from __future__ import annotations
 

@@ -259,7 +259,7 @@ int listeners_open_parts(struct listeners *set, const struct conf *conf, struct 
     size_t had = set->count, most = set->count + conf->listen_count * conf->workers;
     int err = 0;
     *count = 0;
-    *parts = calloc(most + 1, sizeof(**parts));
+    *parts = sys_calloc(most + 1, sizeof(**parts));
     if (*parts == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < conf->listen_count && err == 0; i++)

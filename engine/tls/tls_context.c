@@ -214,7 +214,7 @@ static struct tls_context *context_of_server(struct tls_contexts *all,
 struct tls_contexts *tls_contexts_open(const struct conf *conf, struct conf_error *error)
 {
     size_t count = conf->server_count;
-    struct tls_contexts *all = calloc(1, sizeof *all + count * sizeof(struct tls_context *));
+    struct tls_contexts *all = sys_calloc(1, sizeof *all + count * sizeof(struct tls_context *));
     if (all == NULL) {
         *error = (struct conf_error){.message = "no memory for TLS"};
         return NULL;

@@ -63,7 +63,7 @@ static bool passwords_open(struct passwords *passwords, const struct conf_tls_te
     *passwords = (struct passwords){0};
     if (file->text.len == 0)
         return true;
-    passwords->text = calloc(1, PASSWORDS_BYTES_MAX + 1);
+    passwords->text = sys_calloc(1, PASSWORDS_BYTES_MAX + 1);
     ssize_t len = passwords->text != NULL
                       ? file_read(file->text.at, passwords->text, PASSWORDS_BYTES_MAX)
                       : -ENOMEM;
@@ -191,7 +191,7 @@ bool tls_load_ticket_keys(struct tls_context *context, struct conf_error *error)
     const struct conf_tls *conf = context->conf;
     if (conf->ticket_key_count == 0)
         return true;
-    context->ticket_keys = calloc(conf->ticket_key_count, sizeof *context->ticket_keys);
+    context->ticket_keys = sys_calloc(conf->ticket_key_count, sizeof *context->ticket_keys);
     if (context->ticket_keys == NULL)
         return tls_refuse(error, &conf->ticket_keys[0], "no memory for ticket keys");
     context->ticket_key_count = conf->ticket_key_count;

@@ -74,7 +74,8 @@ def firings(folder: Path) -> list[Firing]:
     for line in shown.splitlines():
         if match := FIRED.search(line):
             time_s, pid, slot, point, did, call, nth = match.groups()
-            last[pid] = Firing(float(time_s), int(pid), int(slot or -1), point, did, int(call), int(nth))
+            last[pid] = Firing(float(time_s), int(pid), int(slot or -1), point, did, int(call),
+                               int(nth))
             found.append(last[pid])
         elif match := re.search(r"fault\.place +process=(\d+) .*=(0x[0-9a-f]+) in (\S+)", line):
             last[match[1]].place = f"{match[3]}+{match[2]}"

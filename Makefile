@@ -190,7 +190,7 @@ install: all ## copy programs to PREFIX/bin, what they need to PREFIX/share/mast
 	@install $(filter-out %/mw-floor,$(PROGRAM_BINS)) $(DESTDIR)$(PREFIX)/bin
 	@install -D $(SHIM) $(DESTDIR)$(PREFIX)/lib/$(notdir $(SHIM))
 	@cp -r pytests/masterwork $(SHARE)/pytests/
-	@cp -r scenarios/stories scenarios/targets $(SHARE)/scenarios/
+	@cp -r scenarios/stories scenarios/sweeps scenarios/targets $(SHARE)/scenarios/
 	@printf '#!/bin/sh\nMW_BIN=$(PREFIX)/bin MW_RUNS="$${MW_RUNS:-$$PWD/masterwork-runs}" PYTHONPATH="$(PREFIX)/share/masterwork/pytests$${PYTHONPATH:+:$$PYTHONPATH}" exec $(PYTHON) -m masterwork "$$@"\n' > $(DESTDIR)$(PREFIX)/bin/masterwork
 	@chmod +x $(DESTDIR)$(PREFIX)/bin/masterwork
 	@echo "installed below $(DESTDIR)$(PREFIX)"

@@ -19,8 +19,8 @@ static struct fault_self self = {.slot = -1};
 
 const volatile uint32_t *fault_armed_rules = &no_rules;
 
-/* A program with points of its own may run below the shim all the same: then the shim stands back,
- * so that no call is counted twice. */
+/* A program with points of its own may run below the shim all the same, for the calls that its
+ * libraries make: the shim leaves our points to us, so that no call is counted twice. */
 static void silence_shim(void)
 {
     void (*yield)(void);

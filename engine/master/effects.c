@@ -181,7 +181,7 @@ static void switch_pid_file(struct master *m, const struct conf *from, const str
         if (err < 0)
             log_line(LEVEL_EMERG, "the pid file \"%s\" cannot be written (%d: %s)", to->pid_path.at,
                      -err, strerror(-err));
-        pidfile_remove(from->pid_path.at, m->pid);
+        files_remove_one(from->pid_path.at, m->pid);
     }
     if (fault_sabotage(FAULT_sabotage_wrong_pid_file))
         for (size_t i = 0; i < SCORE_SLOTS_MAX; i++)

@@ -7,12 +7,20 @@
 #include "engine/master/master_impl.h"
 #include "engine/master/pidfile.h"
 #include "engine/os/log.h"
+#include "engine/os/sys.h"
 #include "faultinject/fault.h"
 
 static const char *oldbin_path(const struct master *m, char *out, size_t size)
 {
     snprintf(out, size, "%s.oldbin", m->current.conf->pid_path.at);
     return out;
+}
+
+void files_remove_one(const char *path, pid_t pid)
+{
+    int err = pidfile_remove(path, pid);
+    if (err < 0)
+        log_line(LEVEL_CRIT, "\"%s\" cannot be removed (%d: %s)", path, -err, strerror(-err));
 }
 
 int files_write_pid(struct master *m)
@@ -39,20 +47,30 @@ void files_restore_pid(struct master *m)
     if (pidfile_read(m->current.conf->pid_path.at) != m->pid && files_write_pid(m) < 0)
         log_line(LEVEL_CRIT, "the pid file \"%s\" cannot be restored",
                  m->current.conf->pid_path.at);
-    pidfile_remove(oldbin_path(m, path, sizeof(path)), m->pid);
+    files_remove_one(oldbin_path(m, path, sizeof(path)), m->pid);
 }
 
 void files_clear_oldbin(struct master *m, pid_t old_pid)
 {
     char path[PATH_MAX];
-    pidfile_remove(oldbin_path(m, path, sizeof(path)), old_pid);
+    files_remove_one(oldbin_path(m, path, sizeof(path)), old_pid);
+}
+
+/* A new master that goes before the old one gives the file back, so that it names a live one at all
+ * times. */
+static bool give_back(const struct master *m)
+{
+    char path[PATH_MAX];
+    return m->old_pid != 0 && pidfile_read(oldbin_path(m, path, sizeof(path))) == m->old_pid &&
+           pidfile_read(m->current.conf->pid_path.at) == m->pid &&
+           sys_rename(path, m->current.conf->pid_path.at) == 0;
 }
 
 void files_remove(struct master *m)
 {
     char path[PATH_MAX];
-    if (fault_sabotage(FAULT_sabotage_leave_pid_file))
+    if (fault_sabotage(FAULT_sabotage_leave_pid_file) || give_back(m))
         return;
-    pidfile_remove(m->current.conf->pid_path.at, m->pid);
-    pidfile_remove(oldbin_path(m, path, sizeof(path)), m->pid);
+    files_remove_one(m->current.conf->pid_path.at, m->pid);
+    files_remove_one(oldbin_path(m, path, sizeof(path)), m->pid);
 }

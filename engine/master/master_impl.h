@@ -114,6 +114,7 @@ void files_restore_pid(struct master *m);
 /* The old master is gone and may have left its FILE.oldbin. */
 void files_clear_oldbin(struct master *m, pid_t old_pid);
 void files_remove(struct master *m);
+void files_remove_one(const char *path, pid_t pid); /* if it names pid; says so where it cannot */
 
 /* report.c: what people, witnesses and the status page are told */
 void report_effect(struct master *m, const struct sup_effect *effect);

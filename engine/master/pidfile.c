@@ -4,11 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/os/sys.h"
 #include "faultinject/fault.h"
+
+/* The files that this process wrote last: its pid file and, in an upgrade, the one beside it. */
+enum { WRITTEN_MAX = 2 };
+static struct stat files[WRITTEN_MAX];
+static unsigned file_count;
 
 static int write_number(const char *path, pid_t pid)
 {
@@ -37,7 +43,22 @@ int pidfile_write(const char *path, pid_t pid)
         err = sys_rename(fresh, path);
     if (err < 0)
         sys_unlink(fresh);
+    else if (sys_stat(path, &files[file_count % WRITTEN_MAX]) == 0)
+        file_count++;
     return err;
+}
+
+static bool is_written_here(const char *path)
+{
+    struct stat now;
+    if (sys_stat(path, &now) != 0)
+        return false;
+    for (unsigned i = 0; i < WRITTEN_MAX; i++)
+        if (i < file_count && now.st_ino == files[i].st_ino && now.st_dev == files[i].st_dev &&
+            now.st_mtim.tv_sec == files[i].st_mtim.tv_sec &&
+            now.st_mtim.tv_nsec == files[i].st_mtim.tv_nsec)
+            return true;
+    return false;
 }
 
 pid_t pidfile_read(const char *path)
@@ -55,8 +76,10 @@ pid_t pidfile_read(const char *path)
     return end == text || pid <= 0 || pid > INT_MAX ? -EINVAL : (pid_t)pid;
 }
 
-void pidfile_remove(const char *path, pid_t pid)
+/* A file that cannot be read now (no descriptor, no memory) is known by what was written. */
+int pidfile_remove(const char *path, pid_t pid)
 {
-    if (pidfile_read(path) == pid)
-        sys_unlink(path);
+    pid_t named = pidfile_read(path);
+    bool ours = named == pid || (named < 0 && named != -ENOENT && is_written_here(path));
+    return ours ? sys_unlink(path) : 0;
 }

@@ -14,6 +14,9 @@
 #include <cmocka.h>
 
 #include "engine/master/find_pid.h"
+#include "faultinject/board.h"
+#include "faultinject/fault.h"
+#include "faultinject/plan.h"
 
 static char folder[64], file[128];
 
@@ -54,6 +57,33 @@ static void is_written_read_and_removed_by_its_owner(void **state)
     pidfile_remove(file, 4567);
     assert_int_equal(access(file, F_OK), -1);
 }
+
+#if MW_FAULTS
+/* A master that stops has no use for a descriptor less: its pid file goes all the same. */
+static void is_removed_though_it_cannot_be_read(void **state)
+{
+    struct fault_board_file board;
+    struct fault_plan plan;
+    struct fault_plan_error error;
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof(path), "%s/board", folder);
+    assert_int_equal(fault_board_open(&board, path, true, 1), 0);
+    setenv("MW_FAULT_BOARD", path, 1);
+    assert_int_equal(fault_attach(), 0);
+    assert_int_equal(pidfile_write(file, 123), 0);
+    assert_true(fault_plan_parse(&plan, "fs.open errno=EMFILE", &error));
+    assert_true(fault_board_arm(&board, &plan.rules[0]) >= 0);
+    assert_int_equal(pidfile_remove(file, 123), 0);
+    assert_int_equal(access(file, F_OK), -1);
+    put("456"); /* somebody else's, that cannot be read either, stays */
+    assert_int_equal(pidfile_remove(file, 123), 0);
+    assert_int_equal(access(file, F_OK), 0);
+    fault_board_disarm(&board, 0);
+    fault_board_close(&board);
+    unlink(path);
+}
+#endif
 
 static void what_holds_no_pid_is_refused(void **state)
 {
@@ -98,6 +128,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(is_written_read_and_removed_by_its_owner, setup, teardown),
+#if MW_FAULTS
+        cmocka_unit_test_setup_teardown(is_removed_though_it_cannot_be_read, setup, teardown),
+#endif
         cmocka_unit_test_setup_teardown(what_holds_no_pid_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(is_found_in_a_broken_configuration, setup, teardown),
     };

@@ -192,8 +192,10 @@ static bool start_board(struct master *m, const struct conf *conf)
     m->board->generation = m->board->generation_tried = 1;
     m->board->workers = conf->workers;
     m->board->started_ns = clock_now_ns();
-    m->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
-    return m->loop != NULL || refuse("no event loop (epoll is needed)");
+    /* Few descriptors, and a signal must never go unheard: poll has nothing to register that could
+     * fail. */
+    m->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
+    return m->loop != NULL || refuse("no event loop");
 }
 
 /* ---- the listeners --------------------------------------------------------------------- */

@@ -81,6 +81,19 @@ void worker_leave(struct worker *w, int code)
     ev_break(w->loop, EVBREAK_ALL);
 }
 
+/* libev 4.33 watches a descriptor whose epoll_ctl failed (no memory) never again, nor whatever gets
+ * its number later. A loop that has lost one finishes what it has and leaves; the master starts
+ * another. */
+void worker_give_up(struct worker *w)
+{
+    if (w->given_up)
+        return;
+    w->given_up = true;
+    log_line(LEVEL_CRIT, "worker %d could not watch a descriptor: it drains and leaves",
+             w->args->slot);
+    admission_happen(w, ADM_EV_ORPHAN, 0);
+}
+
 /* ---- orders: signals and the channel --------------------------------------------------------- */
 
 static void worker_on_signal(int number)
@@ -153,7 +166,10 @@ static void worker_on_channel(struct ev_loop *loop, ev_io *io, int revents)
     struct worker *w = io->data;
     struct channel_message message;
     (void)loop;
-    (void)revents;
+    if (revents & EV_ERROR) {
+        worker_give_up(w);
+        return;
+    }
     ssize_t got = sys_recvmsg_fd(io->fd, &message, sizeof message, NULL);
     if (got == 0 || got == -ECONNRESET) {
         worker_become_orphan(w);
@@ -221,7 +237,6 @@ static void worker_check_fd_limit(struct worker *w)
 static void worker_on_heartbeat(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct worker *w = timer->data;
-    (void)loop;
     (void)revents;
     fault_step(FAULT_worker_heartbeat);
     SCORE_ADD(w->args->row->heartbeat, 1);
@@ -229,6 +244,7 @@ static void worker_on_heartbeat(struct ev_loop *loop, ev_timer *timer, int reven
         worker_say(w, w->owed);
     worker_check_fd_limit(w);
     admission_help(w);
+    worker_on_signalled(loop, &w->signalled, 0); /* where the loop could not watch for wake-ups */
     access_logs_flush_due(&w->logs, w->site.now_ns);
     /* The channel tells it sooner, unless some process still holds a copy of the master's end. */
     if (getppid() != w->parent)

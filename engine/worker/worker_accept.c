@@ -184,7 +184,8 @@ static void admission_drain(struct worker *w)
 {
     fault_step(FAULT_worker_drain);
     SCORE_SET(w->args->row->draining, 1);
-    worker_record(w, HIST_ENGINE_DRAIN, &(struct hist_record){.a = w->adm.active});
+    if (!w->given_up) /* nobody told it to */
+        worker_record(w, HIST_ENGINE_DRAIN, &(struct hist_record){.a = w->adm.active});
     access_logs_flush(&w->logs);
     connections_tell(w, CONN_EV_DRAIN);
 }
@@ -238,7 +239,10 @@ static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
     struct listener *listener = io->data;
     struct worker *w = listener->worker;
     (void)loop;
-    (void)revents;
+    if (revents & EV_ERROR) {
+        worker_give_up(w);
+        return;
+    }
     admission_happen(w, ADM_EV_READY, 0);
     while (adm_may_accept(&w->adm)) {
         struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};

@@ -149,6 +149,11 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
 {
     struct connection *c = io->data;
     (void)loop;
+    if (revents & EV_ERROR) {
+        worker_give_up(c->worker);
+        connection_happen(c, CONN_EV_CUT, 0);
+        return;
+    }
     struct turn turn = {.c = c};
     if (c->read_waits_room && (revents & EV_WRITE))
         revents |= EV_READ;

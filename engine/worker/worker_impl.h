@@ -106,7 +106,7 @@ struct worker {
     char hostname[256];
     pid_t parent;  /* the master */
     uint32_t owed; /* enum channel_kind that the master has not been told yet; 0 none */
-    bool orphaned, leaving, started;
+    bool orphaned, leaving, started, given_up;
     uint64_t fd_limit;
     int exit_code;
 
@@ -139,6 +139,7 @@ struct worker {
 void worker_record(struct worker *w, enum hist_kind kind, const struct hist_record *fields);
 /* Ends the loop; the process will exit with `code`. */
 void worker_leave(struct worker *w, int code);
+void worker_give_up(struct worker *w); /* its loop has lost a descriptor */
 
 /* ---- worker_boot.c -----------------------------------------------------------------------------
  */

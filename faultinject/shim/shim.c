@@ -15,6 +15,7 @@
 
 #include "faultinject/act.h"
 #include "faultinject/decide.h"
+#include "faultinject/points.h"
 #include "faultinject/shim/journal.h"
 #include "faultinject/tree.h"
 
@@ -129,9 +130,18 @@ static bool decide(enum fault_point point, const void *place, unsigned *next,
     return fires;
 }
 
+/* A program with fault points of its own asks those itself: here they would be counted twice. */
+static bool program_has_points;
+
+static bool is_asked_by_program(enum fault_point point)
+{
+    return program_has_points && (fault_point_info(point)->where & FAULT_ENGINE);
+}
+
 bool shim_consult(enum fault_point point, struct fault_hit *hit, const void *place)
 {
-    if (inside || resolving || point >= FAULT_POINT_COUNT || !fault_board_asks(board, point))
+    if (inside || resolving || point >= FAULT_POINT_COUNT || !fault_board_asks(board, point) ||
+        is_asked_by_program(point))
         return false;
     struct fault_decision decision = {.hit = {.kind = FAULT_NONE}};
     unsigned next = 0;
@@ -390,8 +400,5 @@ __attribute__((destructor)) static void end(void)
 SHIM_EXPORT void mw_fault_shim_yield(void);
 void mw_fault_shim_yield(void)
 {
-    shim_armed = &nothing_armed;
-    alone(journal_close);
-    board = NULL;
-    tree = NULL;
+    program_has_points = true;
 }

@@ -14,6 +14,7 @@ from masterwork.director import judge
 from masterwork.errors import InputError, MasterworkError, suggest
 from masterwork.sensitivity import sensitivity
 from masterwork.stories import all_stories, find_story
+from masterwork.sweep import LIFE, MAX_CALLS, MODES, sweep
 from masterwork.targets import all_targets
 from masterwork.verbs import VERBS
 from masterwork.verdicts import EXIT_HARNESS, HOLDS, VIOLATED, worst
@@ -56,6 +57,27 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", metavar="FILE", help="write what was caught as JSON")
     add_common(one)
     one.set_defaults(run=sensitivity)
+    one = commands.add_parser("sweep", help="fail call 1, 2, 3, ... of a point in a story",
+                              description="Fails each call of a fault point in a story, alone and "
+                              "with all that follow, until a run is clean.")
+    one.add_argument("story", nargs="*", metavar="STORY",
+                     help=f"{', '.join(LIFE)} (a phase of the server's life), or any story")
+    one.add_argument("--all", action="store_true",
+                     help="every call that can fail, in every phase of the server's life")
+    one.add_argument("--point", action="append", default=[], metavar="P",
+                     help="the fault point; may be repeated")
+    one.add_argument("--errno", metavar="E", help="how it fails (default: the point's own)")
+    one.add_argument("--role", choices=("master", "worker"), help="only calls of this process")
+    one.add_argument("--mode", choices=(*MODES, "both"), default="both")
+    one.add_argument("--at", default="", metavar="PHASE", help="when it begins (default: with the "
+                     "phase act or stop, else at the start)")
+    one.add_argument("--max", type=positive, default=MAX_CALLS, metavar="N",
+                     help=f"calls to try at most (default {MAX_CALLS})")
+    one.add_argument("--call", type=positive, metavar="N", help="only this call")
+    one.add_argument("--target", default="engine", metavar="TARGET")
+    one.add_argument("--json", metavar="FILE", help="write what was found as JSON")
+    add_common(one)
+    one.set_defaults(run=sweep)
     one = commands.add_parser("list", help=f"list {', '.join(LISTS)}")
     one.add_argument("what", choices=LISTS)
     one.add_argument("--json", action="store_true")

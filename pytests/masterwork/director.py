@@ -18,7 +18,7 @@ from pathlib import Path
 
 from masterwork import ending, logbook, nemesis, reloading
 from masterwork.catalogue import guarantees
-from masterwork.errors import HarnessError
+from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import program
 from masterwork.stage import Stage
 from masterwork.stories import Sabotage, Story
@@ -33,6 +33,16 @@ JUDGE_S = 120
 
 
 @dataclass(frozen=True)
+class Spell:
+    """A fault for a part of a story: armed when a phase begins ("start": before the server does),
+    gone when the next one does, and at the latest after so long."""
+
+    plan: str
+    at: str
+    lasting_ns: int
+
+
+@dataclass(frozen=True)
 class Play:
     """What is to be staged, and where its run is kept."""
 
@@ -41,6 +51,9 @@ class Play:
     folder: Path
     seed: int = 1
     sabotage: Sabotage | None = None
+    spell: Spell | None = None
+    # Is the server to run below the shim, for points that it has not itself?
+    shim: bool = False
 
 
 def why_not(story: Story, target: Target) -> str:
@@ -70,14 +83,17 @@ def stage(play: Play) -> StoryResult:
                              for name in story.checks]
         return result
     begun = time.monotonic()
-    with Stage(target, play.folder, story.server, story.loads, story.params, play.seed) as world:
+    with Stage(target, play.folder, story.server, story.loads, story.params, play.seed,
+               play.shim) as world:
         shutil.copy(story.file, play.folder / "story.toml")
-        performance = Performance(world, play.sabotage)
+        performance = Performance(world, play.sabotage, play.spell)
         try:
             performance.run(story)
         except HarnessError as error:
             raise HarnessError("\n  before: ".join([str(error), *performance.trouble])) from None
-        result.trouble = performance.trouble
+        result.trouble, result.excused = performance.trouble, performance.excused
+        result.fired = world.spell_fired()
+        result.log_tail = world.state.tail()
     result.guarantees = judged(story, result, judge(play.folder / "history"))
     result.seconds = time.monotonic() - begun
     return result
@@ -86,10 +102,14 @@ def stage(play: Play) -> StoryResult:
 class Performance:
     """The steps of a story on a stage."""
 
-    def __init__(self, world: Stage, sabotage: Sabotage | None) -> None:
+    def __init__(self, world: Stage, sabotage: Sabotage | None, spell: Spell | None = None
+                 ) -> None:
         self.stage = world
         self.sabotage = sabotage
+        self.spell = spell
         self.trouble: list[str] = []
+        # What did not go as the story says while a spell lasted: it may be the right answer to it.
+        self.excused: list[str] = []
         for load in world.missing:
             self.note("", f"the target has no {load.surface} path: {load.name} is left out")
         self.verbs: dict[type, Callable[..., str | None]] = {
@@ -110,34 +130,50 @@ class Performance:
     def run(self, story: Story) -> None:
         """From the start of the server to its end, whatever the steps left undone."""
         world = self.stage
-        self.sabotage_at("start")
-        world.open()
-        self.enter("baseline")
-        for step in story.steps:
-            self.perform(step)
+        if self.begin():
+            self.enter("baseline")
+            for step in story.steps:
+                self.perform(step)
         if not world.stopped:
             world.finish_load()
             self.enter("stop")
             self.perform(Stop("end", "stop = 'graceful'", "graceful", STOP_NS))
         ending.end_by_force(world)
         world.finish_load()
-        assert world.watch
-        world.loop.quit(world.watch)
+        if world.watch:
+            world.loop.quit(world.watch)
         logbook.read(world)
         world.record.put("director.end")
 
+    def begin(self) -> bool:
+        """Opens the stage. False: below a spell the server refused to start, as it may."""
+        self.faults_at("start")
+        try:
+            self.stage.open()
+        except NotServing as error:
+            if not self.spell or self.spell.at != "start":
+                raise
+            refusal = ending.refused_start(self.stage)
+            (self.trouble if refusal else self.excused).append(refusal or str(error))
+            self.stage.stopped = True
+            return False
+        return True
+
     def perform(self, step: Step) -> None:
         self.stage.state.step_begun = time.monotonic()
+        below_spell = self.stage.below_spell
         try:
             complaint = self.verbs[type(step)](step)
         except HarnessError as error:
             raise HarnessError(f"step {step.index} ({step.text}): {error}") from None
         if complaint:
-            self.note(f"step {step.index} ({step.text}): ", complaint, state=True)
+            self.note(f"step {step.index} ({step.text}): ", complaint, state=True,
+                      notes=self.excused if below_spell else self.trouble)
 
-    def note(self, where: str, what: str, state: bool = False) -> None:
+    def note(self, where: str, what: str, state: bool = False, notes: list[str] | None = None
+             ) -> None:
         lines = self.stage.state.describe() if state else []
-        self.trouble.append("\n  ".join([where + what, *lines]))
+        (self.trouble if notes is None else notes).append("\n  ".join([where + what, *lines]))
 
     def wait(self, step: Wait) -> str:
         state = self.stage.state
@@ -156,11 +192,15 @@ class Performance:
         world = self.stage
         world.state.begin_phase(phase)
         world.record.put("director.phase", a=world.record.word("phase", phase))
-        self.sabotage_at(phase)
+        if self.spell and self.spell.at != phase:
+            world.end_spell()
+        self.faults_at(phase)
 
-    def sabotage_at(self, moment: str) -> None:
+    def faults_at(self, moment: str) -> None:
         if self.sabotage and self.sabotage.at == moment:
             self.stage.fault("arm", self.sabotage.plan)
+        if self.spell and self.spell.at == moment:
+            self.stage.begin_spell(self.spell.plan, self.spell.lasting_ns)
 
     def repeat(self, step: Repeat) -> None:
         """Rounds begin by an absolute clock, so that a slow one does not shift the others."""

@@ -45,6 +45,23 @@ def end_by_force(stage: Stage) -> None:
         kill_all(os.getpid(), stage.own_pids())
 
 
+def refused_start(stage: Stage) -> str:
+    """What is wrong with how a server that does not serve came to its end: '' if it said why, with
+    a status that is not 0, and left nothing. That is all it owes where starting cannot succeed."""
+    status = stage.server.process.poll() if stage.server.process else None
+    if status is None:
+        return "\n  ".join(["the start neither succeeds nor fails", *stage.state.describe()])
+    if status < 0:
+        return f"the start died of signal {-status}: {' | '.join(stage.server.complaints())}"
+    if status == 0:
+        return f"the start ended with 0: {' | '.join(stage.server.complaints())}"
+    if not stage.server.complaints():
+        return f"the start ended with {status} and did not say why"
+    stage.until(lambda: not _tree(stage), PATIENCE_NS)
+    left = {kind: len(rows) for kind, rows in _left(stage, set()).items() if rows}
+    return f"a start that failed left something behind: {left}" if left else ""
+
+
 def _status(stage: Stage) -> int:
     """The wait status, as wait(2) tells it."""
     assert stage.server.process
@@ -64,10 +81,18 @@ def _tree(stage: Stage) -> list[int]:
 def leftovers(stage: Stage, shared: set[str]) -> None:
     """Records everything that should have gone with the server."""
     word = stage.record.word
+    for kind, rows in _left(stage, shared).items():
+        for row in rows:
+            stage.record.put("director.leftover", a=word("leftover", kind), **row)
+        stage.record.put("director.checked", a=word("leftover", kind), b=len(rows))
+
+
+def _left(stage: Stage, shared: set[str]) -> dict[str, list[dict[str, int]]]:
+    """What of a server is still there, by kind, as the records tell it."""
     processes = _tree(stage)
     listeners = listening_inodes([stage.server.port.number])
     pid_file = stage.server.pid_file
-    found: dict[str, list[dict[str, int]]] = {
+    return {
         "process": [{"pid": pid, "b": pid} for pid in processes],
         "listener": [{"b": port} for port, _ in listeners],
         "unix-path": [{"b": path.stat().st_ino} for path in stage.folder.rglob("*")
@@ -75,10 +100,6 @@ def leftovers(stage: Stage, shared: set[str]) -> None:
         "pid-file": [{"b": _pid_in(pid_file)}] if pid_file and pid_file.exists() else [],
         "shm": [{"b": os.stat(path).st_ino} for path in shared if os.path.exists(path)],
     }
-    for kind, rows in found.items():
-        for row in rows:
-            stage.record.put("director.leftover", a=word("leftover", kind), **row)
-        stage.record.put("director.checked", a=word("leftover", kind), b=len(rows))
 
 
 def _pid_in(path) -> int:

@@ -21,6 +21,10 @@ class HarnessError(MasterworkError):
     """A witness, the judge or the director failed: the run says nothing about the server."""
 
 
+class NotServing(HarnessError):
+    """The server under test did not come up before the story began."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """' Did you mean "x"?' or, when nothing is near, the words that exist."""
     names = sorted(known)

@@ -32,8 +32,10 @@ _runners: set[int] = set()
 
 def run_all(plays: Iterable[Play], jobs: int, begun: Callable[[Play], None] = lambda _: None,
             ended: Callable[[Play, StoryResult], None] = lambda *_: None,
-            turn: Callable[[], None] = lambda: None) -> list[StoryResult]:
-    """Stages all plays, `jobs` at a time, and returns their results in the order given."""
+            follow: Callable[[Play, StoryResult], Play | None] = lambda *_: None
+            ) -> list[StoryResult]:
+    """Stages all plays, `jobs` at a time, and returns their results in the order given. `follow`
+    may name one more play when one is over: it is staged next."""
     become_subreaper()
     waiting = list(plays)
     order = [play.folder for play in waiting]
@@ -53,9 +55,12 @@ def run_all(plays: Iterable[Play], jobs: int, begun: Callable[[Play], None] = la
                     del running[pidfd]
                     results[play.folder] = runner.result()
                     ended(play, results[play.folder])
+                    following = follow(play, results[play.folder])
+                    if following:
+                        waiting.insert(0, following)
+                        order.append(following.folder)
                 elif runner.is_late():
                     runner.kill()
-            turn()
     finally:
         for _, runner in running.values():
             runner.stop()

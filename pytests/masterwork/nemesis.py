@@ -17,7 +17,8 @@ from masterwork.verbs import Limit, Signal, Storm
 RESOURCES = {"nofile": resource.RLIMIT_NOFILE, "as": resource.RLIMIT_AS,
              "nproc": resource.RLIMIT_NPROC, "cpu": resource.RLIMIT_CPU}
 TARGET_WORDS = {"worker": "worker", "last-worker": "worker", "all-workers": "worker",
-                "all": "all", "master": "master", "group": "group"}
+                "all": "all", "master": "master", "new-master": "master",
+                "group": "group"}
 STORM_NUMBER_MIXED = 0
 SOMEBODY_NS = NS["s"]
 
@@ -26,7 +27,15 @@ def receivers(stage: Stage, to: str) -> list[int]:
     """The pids that a receiver's name stands for now; of one worker, candidates in order."""
     workers = stage.state.worker_pids()
     return {"master": [stage.server.pid], "worker": workers, "last-worker": workers[::-1],
-            "all-workers": workers, "all": [stage.server.pid, *workers]}[to]
+            "all-workers": workers, "all": [stage.server.pid, *workers],
+            "new-master": new_masters(stage)}[to]
+
+
+def new_masters(stage: Stage) -> list[int]:
+    """Masters that an upgrade started: whoever below the master has children of its own."""
+    parents = {found.parent for row in stage.state.tree.get("others", [])
+               if (found := process(row["pid"]))}
+    return sorted(parents - {stage.server.pid})
 
 
 def send(stage: Stage, step: Signal) -> str:

@@ -9,6 +9,7 @@ from masterwork.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[2]
 STORIES = ROOT / "scenarios" / "stories"
+SWEEPS = ROOT / "scenarios" / "sweeps"
 TARGETS = ROOT / "scenarios" / "targets"
 
 
@@ -30,6 +31,11 @@ def program(name: str) -> Path:
         raise HarnessError(f"{name}: {path} is missing; build it with `make`, or set MW_BIN to the "
                            "folder that holds the programs")
     return path
+
+
+def shim_library() -> Path:
+    """The library that gives fault points to a server that has none."""
+    return bin_folder().parent / "lib" / "libmw-fault.so"
 
 
 def command_name() -> str:

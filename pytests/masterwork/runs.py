@@ -32,8 +32,20 @@ def prune(keep: int = KEPT) -> None:
     folder = runs_folder()
     if not folder.is_dir():
         return
-    runs = sorted((path for path in folder.iterdir() if path.is_dir()),
-                  key=lambda path: path.stat().st_mtime)
+    # Others may prune at the same time: what is gone already is not looked at.
+    runs = sorted((path for path in folder.iterdir() if path.is_dir()), key=_changed)
     for path in runs[:-keep] if keep else runs:
-        shutil.rmtree(path, ignore_errors=True)
-        path.with_suffix(".log").unlink(missing_ok=True)
+        remove(path)
+
+
+def remove(folder: Path) -> None:
+    """One run, with the log that stands beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".log").unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
-from masterwork.errors import HarnessError
-from masterwork.paths import bin_folder
+from masterwork.errors import HarnessError, NotServing
+from masterwork.paths import bin_folder, shim_library
 from masterwork.ports import Port
 from masterwork.probe import Answer, get
 from masterwork.stories import Server as ServerWishes
@@ -51,12 +52,13 @@ class Configuration:
 class Server:
     """Paths, configuration and process of one run's server."""
 
-    def __init__(self, target: Target, wishes: ServerWishes, folder: Path, board: Path | None
-                 ) -> None:
+    def __init__(self, target: Target, wishes: ServerWishes, folder: Path, board: Path | None,
+                 shim: bool = False) -> None:
         self.target, self.wishes, self.folder = target, wishes, folder
         self.program = target.find()
         self.port = Port()
         self.board = board
+        self.shim = shim
         self.process: subprocess.Popen[bytes] | None = None
         self.helper: subprocess.Popen[bytes] | None = None
         self.pidfd = -1
@@ -121,6 +123,8 @@ class Server:
         environment.pop("MW_FAULT_BOARD", None)
         if self.board:
             environment["MW_FAULT_BOARD"] = str(self.board)
+        if self.shim:
+            environment["LD_PRELOAD"] = str(shim_library())
         self._start_helper()
         argv = [self.fill(word) for word in self.target.argv]
         with open(self.folder / "server.out", "ab") as out:
@@ -153,9 +157,10 @@ class Server:
     def probe(self, timeout_s: float = 1.0) -> Answer | None:
         return get(self.port.number, self.target.surfaces["echo"], timeout_s)
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, tend: Callable[[], object] = lambda: None) -> None:
         """Ready is what a client sees: the echo path answers. The pid file must be there too."""
         def ready() -> bool:
+            tend()
             if not self.is_running():
                 return True
             named = self.pid_file is None or self.pid_file.exists()
@@ -165,8 +170,8 @@ class Server:
             status = self.process.poll() if self.process else None
             what = f"ended with {status}" if status is not None else \
                 f"did not answer within {READY_S:.0f} s"
-            raise HarnessError(f"{self.target.name}: the server {what} before the story began: "
-                               + (" | ".join(self.complaints()) or "it said nothing"))
+            raise NotServing(f"{self.target.name}: the server {what} before the story began: "
+                             + (" | ".join(self.complaints()) or "it said nothing"))
 
     def signal(self, number: int, pid: int = 0) -> bool:
         """Sends a signal; False when there is nobody to get it."""

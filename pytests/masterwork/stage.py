@@ -16,7 +16,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from masterwork.errors import HarnessError
+from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import program
 from masterwork.programs import Loop, Witness
 from masterwork.record import Recorder
@@ -30,6 +30,7 @@ from masterwork.units import NS
 
 SOURCES = "127.0.1.1-127.0.1.20"
 WITNESS_S = 10.0
+WITNESS_NS = 10 * NS["s"]
 FIRED_NS = 20 * NS["ms"]
 SLACK_NS = NS["s"]
 CLIENT_TIMEOUT_MS = 8000
@@ -46,7 +47,8 @@ USUAL_PARAMS = {
 class Stage:
     def __init__(self, target: Target, folder: Path, server: ServerWishes | None = None,
                  loads: tuple[Load, ...] = (), params: dict[str, int] | None = None,
-                 seed: int = 1) -> None:
+                 seed: int = 1, shim: bool = False) -> None:
+        self.shim = shim
         self.target, self.folder, self.seed = target, folder, seed
         self.wishes = server or ServerWishes()
         self.loads = tuple(load for load in loads if load.surface in target.surfaces)
@@ -59,6 +61,8 @@ class Stage:
         self.sequence = 0
         self.rotations = 0
         self.rules: list[int] = []
+        self.spell: list[int] = []
+        self.spell_until_ns = 0
         self.stopped = False
         self.others: set[int] = set()
         self.prober: Witness | None = None
@@ -77,7 +81,7 @@ class Stage:
         (self.folder / "logs").mkdir()
         self.record = Recorder(self.history / "director.mwh")
         self.board = self.folder / "board" if "faults" in self.target.features else None
-        self.server = Server(self.target, self.wishes, self.folder, self.board)
+        self.server = Server(self.target, self.wishes, self.folder, self.board, self.shim)
         self.state.port = self.server.port.number
         self.state.error_log = self.server.error_log
         self.state.fired = self.fired
@@ -122,16 +126,16 @@ class Stage:
             self.record.put("director.param", a=self.record.word("param", name), b=value)
         self._write_files()
         self.write_config(1, valid=True)
-        if self.board:
+        if self.board and not self.board.exists():
             self.fault("arm")
         self.server.start(self.history)
         self.state.master = self.server.pid
         self._start_watch()
-        self.server.wait_ready()
-        if not self.loop.until(lambda: self.state.value("workers") == self.wishes.workers,
-                               WITNESS_S):
-            raise HarnessError(f"{self.target.name}: {self.wishes.workers} workers were asked for, "
-                               + "; ".join(self.state.describe()))
+        self.server.wait_ready(self._tend)
+        if not self.until(lambda: self.state.value("workers") == self.wishes.workers,
+                          WITNESS_NS):
+            raise NotServing(f"{self.target.name}: {self.wishes.workers} workers were asked for, "
+                             + "; ".join(self.state.describe()))
         self._start_prober()
         self.record.put("director.ready", pid=self.server.pid, gen=1)
         for load in self.loads:
@@ -236,8 +240,10 @@ class Stage:
 
     def arm(self, plan: str) -> None:
         """Arms rules of the story; a sabotage's are armed by fault() and not counted as its own."""
-        self.rules += [int(line.split()[1].rstrip(":"))
-                       for line in self.fault("arm", plan).splitlines()]
+        self.rules += self._armed(plan)
+
+    def _armed(self, plan: str) -> list[int]:
+        return [int(line.split()[1].rstrip(":")) for line in self.fault("arm", plan).splitlines()]
 
     def disarm(self, what: str) -> None:
         """Disarms the story's rules: "all", or their numbers counted from 0 as it armed them."""
@@ -249,11 +255,32 @@ class Stage:
         """How many of the story's faults have fired; asked at most so often."""
         now = time.monotonic_ns()
         if self.board and now - self._fired_at > FIRED_NS:
-            status = json.loads(self.fault("status", "--json"))
-            self._fired = sum(rule["fired"] for rule in status["rules"]
-                              if rule["index"] in self.rules)
+            self._fired = self._fired_of(self.rules)
             self._fired_at = now
         return self._fired
+
+    def _fired_of(self, rules: list[int]) -> int:
+        status = json.loads(self.fault("status", "--json"))
+        return sum(rule["fired"] for rule in status["rules"] if rule["index"] in rules)
+
+    # ---- a spell: faults for a part of the story -----------------------------------------------
+
+    @property
+    def below_spell(self) -> bool:
+        return self.spell_until_ns > 0
+
+    def begin_spell(self, plan: str, lasting_ns: int) -> None:
+        self.spell = self._armed(plan)
+        self.spell_until_ns = time.monotonic_ns() + lasting_ns
+
+    def end_spell(self) -> None:
+        """Its rules stay on the board, so that what they did can still be asked."""
+        if self.below_spell:
+            self.spell_until_ns = 0
+            self.fault("disarm", *map(str, self.spell))
+
+    def spell_fired(self) -> int:
+        return self._fired_of(self.spell) if self.spell else 0
 
     # ---- the loop ------------------------------------------------------------------------------
 
@@ -261,7 +288,9 @@ class Stage:
         return self.loop.until(lambda: self._tend() or true(), within_ns / NS["s"])
 
     def _tend(self) -> bool:
-        """Takes note of storms that have ended."""
+        """Takes note of storms that have ended; ends the spell when it is time."""
+        if self.below_spell and time.monotonic_ns() > self.spell_until_ns:
+            self.end_spell()
         for storm in list(self.storms):
             if storm.poll() is not None:
                 self.end_storm(storm)

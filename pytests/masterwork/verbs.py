@@ -15,7 +15,7 @@ from masterwork.schema import Table
 from masterwork.units import NS
 
 PHASES = ("baseline", "act", "recover", "quiet", "stop")
-RECEIVERS = ("master", "worker", "last-worker", "all-workers", "all", "group")
+RECEIVERS = ("master", "new-master", "worker", "last-worker", "all-workers", "all", "group")
 BAD_CONFIGS = ("unknown-directive", "missing-file", "bad-value", "unclosed-brace")
 REPORTS = ("ok", "refused", "undone", "superseded")
 STORM_TARGETS = ("master", "worker", "all", "group")

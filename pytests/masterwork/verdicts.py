@@ -46,6 +46,11 @@ class StoryResult:
     guarantees: list[Verdict] = field(default_factory=list)
     # Steps that did not go as the story says, with the state at that moment.
     trouble: list[str] = field(default_factory=list)
+    # The same while a spell lasted, and how often the spell's faults fired.
+    excused: list[str] = field(default_factory=list)
+    fired: int = 0
+    # The last lines of the server's error log.
+    log_tail: list[str] = field(default_factory=list)
     # Why the story was not staged, '' if it was.
     skipped: str = ""
     # Why the harness could not tell anything, '' if it could.

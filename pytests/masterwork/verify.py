@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from masterwork import report
 from masterwork.catalogue import guarantees
 from masterwork.director import Play
 from masterwork.isolate import run_all
-from masterwork.runs import new_folder, prune
+from masterwork.runs import new_folder, prune, remove
 from masterwork.stories import Story, all_stories, select
 from masterwork.targets import Target, find_target
 from masterwork.verdicts import (EXIT_HARNESS, EXIT_HOLDS, UNKNOWN, VIOLATED, StoryResult, add_up,
@@ -134,6 +133,5 @@ def tidy_up(results: list[StoryResult], keep: bool) -> None:
     for result in results:
         plain = not result.error and not result.trouble and result.verdict not in (VIOLATED,)
         if plain and not keep:
-            shutil.rmtree(result.folder, ignore_errors=True)
-            Path(result.folder).with_suffix(".log").unlink(missing_ok=True)
+            remove(Path(result.folder))
     prune()

@@ -5,6 +5,7 @@
 
 #include "engine/conf/setters.h"
 #include "engine/conf/value.h"
+#include "engine/os/clock.h"
 
 bool set_internal(struct load *load, struct scope *scope, const struct directive *directive,
                   const struct statement *statement)
@@ -185,6 +186,41 @@ bool set_keepalive_timeout(struct load *load, struct scope *scope,
     }
     scope_set(scope, directive_id(directive), times[0], (struct conf_str){"", 0});
     scope->values[D_keepalive_timeout].second = times[1];
+    return true;
+}
+
+#define FILE_CACHE_MAX 1000000
+#define FILE_CACHE_INACTIVE_NS (60 * NS_PER_S) /* nginx's default */
+
+/* number: how many files, 0 off; second: inactive, ns. */
+bool set_open_file_cache(struct load *load, struct scope *scope, const struct directive *directive,
+                         const struct statement *statement)
+{
+    static const struct conf_str max = {"max=", 4}, inactive = {"inactive=", 9};
+    uint64_t count = 0, inactive_ns = FILE_CACHE_INACTIVE_NS;
+    bool off = statement->count == 1 && str_is(statement->args[0].text, "off");
+    for (size_t i = 0; i < statement->count && !off; i++) {
+        const struct word *word = &statement->args[i];
+        struct conf_str text = word->text;
+        bool good = false;
+        if (str_begins(text, max.at))
+            good = value_number((struct conf_str){text.at + max.len, text.len - max.len}, &count) &&
+                   count >= 1 && count <= FILE_CACHE_MAX;
+        else if (str_begins(text, inactive.at))
+            good = value_time((struct conf_str){text.at + inactive.len, text.len - inactive.len},
+                              &inactive_ns);
+        if (!good)
+            return load_fail(load, &word->place,
+                             "invalid value \"%s\" in \"%s\" directive, \"max=N [inactive=TIME]\" "
+                             "or \"off\" is expected",
+                             text.at, directive->name);
+    }
+    if (!off && count == 0)
+        return load_fail(load, &statement->name.place,
+                         "\"%s\" must have the \"max\" parameter, such as max=1000",
+                         directive->name);
+    scope_set(scope, directive_id(directive), count, (struct conf_str){"", 0});
+    scope->values[D_open_file_cache].second = inactive_ns;
     return true;
 }
 

@@ -133,6 +133,18 @@ static const struct scope *build_answering(const struct scope *scope)
     return scope;
 }
 
+static void build_file_cache(const struct scope *scope, struct conf_location *location)
+{
+    const struct value *cache = scope_value(scope, D_open_file_cache);
+    location->file_cache = (struct conf_file_cache){
+        .max = (size_t)cache->number,
+        .inactive_ns = cache->second,
+        .valid_ns = scope_number(scope, D_open_file_cache_valid),
+        .min_uses = (uint32_t)scope_number(scope, D_open_file_cache_min_uses),
+        .errors = scope_number(scope, D_open_file_cache_errors) != 0,
+    };
+}
+
 static bool build_location(struct load *load, const struct scope *scope,
                            struct conf_location *location)
 {
@@ -171,6 +183,7 @@ static bool build_location(struct load *load, const struct scope *scope,
     build_numbers(scope, location);
     build_error_log(load, scope, location);
     build_folder(scope, location);
+    build_file_cache(scope, location);
     build_access(scope, location);
     location->phases = build_phases(scope, location);
     return build_access_logs(load, scope, location) && build_parts(load, scope, location);

@@ -208,6 +208,14 @@ struct conf_locations {
     size_t regex_count;
 };
 
+/* open_file_cache and what belongs to it. */
+struct conf_file_cache {
+    size_t max; /* files; 0: off */
+    uint64_t inactive_ns, valid_ns;
+    uint32_t min_uses;
+    bool errors;
+};
+
 struct conf_location {
     enum conf_match {
         LOCATION_PREFIX,       /* "/x" */
@@ -259,6 +267,7 @@ struct conf_location {
     enum { LINGERING_OFF, LINGERING_ON, LINGERING_ALWAYS } lingering_close;
     uint64_t client_max_body_size; /* 0 any */
     size_t client_body_buffer_size;
+    struct conf_file_cache file_cache;
     bool sendfile, tcp_nodelay, tcp_nopush, reset_timedout_connection, server_tokens, etag,
         internal;
     bool log_not_found, rewrite_log, uninitialized_variable_warn;

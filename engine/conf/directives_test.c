@@ -81,6 +81,10 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_add_header] = {LOCATION, "add_header X-A b always;", " headers=X-A1, "},
     [D_types] = {LOCATION, "types { text/x x Y; }", " types=x:text/x,y:text/x, "},
     [D_default_type] = {LOCATION, "default_type a/b;", " default_type=a/b "},
+    [D_open_file_cache] = {LOCATION, "open_file_cache max=7 inactive=5s;", " files=7:5000:"},
+    [D_open_file_cache_valid] = {LOCATION, "open_file_cache_valid 9s;", ":9000:"},
+    [D_open_file_cache_min_uses] = {LOCATION, "open_file_cache_min_uses 3;", ":3:0 "},
+    [D_open_file_cache_errors] = {LOCATION, "open_file_cache_errors on;", ":1:1 "},
     [D_etag] = {LOCATION, "etag off;", " etag=0 "},
     [D_server_tokens] = {LOCATION, "server_tokens off;", " tokens=0 "},
     [D_sendfile] = {LOCATION, "sendfile on;", " sendfile=1 "},
@@ -293,6 +297,9 @@ static void dump_location(const struct conf_location *location)
         location->sendfile, location->tcp_nodelay, location->tcp_nopush,
         location->reset_timedout_connection, location->server_tokens, location->etag,
         location->internal, location->log_not_found, location->error_level);
+    put("files=%zu:%u:%u:%u:%d ", location->file_cache.max, ms(location->file_cache.inactive_ns),
+        ms(location->file_cache.valid_ns), location->file_cache.min_uses,
+        location->file_cache.errors);
     dump_lists(location);
 }
 

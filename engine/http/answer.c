@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "engine/http/error_page.h"
+#include "engine/http/documents.h"
 #include "engine/http/status.h"
 #include "engine/http/variables.h"
 #include "engine/os/log.h"
@@ -22,8 +23,11 @@ static bool answer_is_bodiless(int status)
 
 void answer_drop_body(struct exchange *x)
 {
-    if (x->answer.file_fd >= 0)
+    if (x->answer.document != NULL)
+        document_give(x->answer.document);
+    else if (x->answer.file_fd >= 0)
         sys_close(x->answer.file_fd);
+    x->answer.document = NULL;
     x->answer.file_fd = -1;
     x->answer.body = BODY_NONE;
 }

@@ -29,6 +29,7 @@
 enum { EXCHANGE_HEADERS_MAX = 100, ANSWER_HEADERS_MAX = 8, INTERNAL_REDIRECTS_MAX = 10 };
 
 struct access_logs;
+struct documents;
 
 /* What all requests of a worker share. */
 struct http_site {
@@ -36,6 +37,7 @@ struct http_site {
     const struct scoreboard *board;
     const struct zones *zones; /* parallel to conf->zones */
     struct access_logs *logs;
+    struct documents *documents; /* NULL: every request opens its own */
     struct conf_str hostname;
     int slot;
     uint32_t generation;
@@ -83,7 +85,8 @@ struct answer {
     int status; /* 0: not decided yet */
     enum answer_body body;
     struct conf_str memory;
-    int file_fd; /* owned; -1 none */
+    int file_fd;               /* owned, or document's; -1 none */
+    struct document *document; /* whose file it is; NULL: nobody else's */
     uint64_t file_offset;
     uint64_t length; /* of the body, where known */
     bool length_known;

@@ -1,23 +1,18 @@
 /* Documents below root or alias: files, index files of directories, conditions, one range. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 
 #include "engine/http/answer.h"
 #include "engine/http/conditions.h"
+#include "engine/http/documents.h"
 #include "engine/http/handler.h"
 #include "engine/http/range.h"
 #include "engine/http/static.h"
 #include "engine/http/variables.h"
-#include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
 
-/* A file up to this size is read at once and leaves together with the head, in one system call. */
-enum { STATIC_SMALL_BYTES = 8192 };
-
 static void static_index(struct exchange *x);
-static void static_file(struct exchange *x, int fd, const struct stat *file);
+static void static_file(struct exchange *x, struct document *document);
 
 struct conf_str static_root(struct exchange *x)
 {
@@ -112,27 +107,21 @@ static void static_start(struct exchange *x)
         answer_page(x, 500);
         return;
     }
-    /* O_NONBLOCK: a fifo must not hold the worker. */
-    int fd = sys_open(name.at, O_RDONLY | O_NONBLOCK, 0);
-    if (fd < 0) {
-        static_refuse(x, name, -fd);
-        return;
-    }
-    struct stat file;
-    int err = sys_fstat(fd, &file);
-    if (err == 0 && S_ISREG(file.st_mode) && method != HTTP1_POST) {
-        static_file(x, fd, &file);
-        return;
-    }
-    sys_close(fd);
-    if (err < 0)
-        static_refuse(x, name, -err);
-    else if (S_ISDIR(file.st_mode))
+    struct document *document = document_take(x, name);
+    if (document == NULL)
+        answer_page(x, 500);
+    else if (document->err != 0)
+        static_refuse(x, name, document->err);
+    else if (S_ISDIR(document->file.st_mode))
         static_add_slash(x);
-    else if (S_ISREG(file.st_mode))
+    else if (!S_ISREG(document->file.st_mode))
+        answer_page(x, 404);
+    else if (method == HTTP1_POST)
         answer_page(x, 405);
     else
-        answer_page(x, 404);
+        static_file(x, document);
+    /* What is sent from the file holds it by then. */
+    document_give(document);
 }
 
 /* The first index file that exists answers, through the location its own path leads to. */
@@ -186,50 +175,42 @@ static enum pull static_pull(struct exchange *x, char *room, size_t size, size_t
     return PULL_DATA;
 }
 
-/* Chooses how the bytes will travel. Takes over fd. */
-static void static_choose_body(struct exchange *x, int fd)
+/* Chooses how the bytes will travel. */
+static void static_choose_body(struct exchange *x, struct document *document)
 {
     struct answer *answer = &x->answer;
-    answer->file_fd = fd;
-    if (answer->length == 0) {
-        answer_drop_body(x);
+    if (answer->length == 0 || x->head.method_id == HTTP1_HEAD)
+        return;
+    const char *bytes = document_bytes(x, document, answer->file_offset, (size_t)answer->length);
+    char *copy = bytes != NULL ? pool_take(&x->pool, (size_t)answer->length) : NULL;
+    if (copy != NULL) {
+        memcpy(copy, bytes, (size_t)answer->length);
+        answer->body = BODY_MEMORY;
+        answer->memory = str_make(copy, (size_t)answer->length);
         return;
     }
-    if (answer->length <= STATIC_SMALL_BYTES && x->head.method_id == HTTP1_GET) {
-        char *room = pool_take(&x->pool, (size_t)answer->length);
-        ssize_t got = room == NULL
-                          ? -ENOMEM
-                          : sys_pread(fd, room, (size_t)answer->length, (off_t)answer->file_offset);
-        if (got == (ssize_t)answer->length) {
-            answer_drop_body(x);
-            answer->body = BODY_MEMORY;
-            answer->memory = str_make(room, (size_t)got);
-            return;
-        }
-    }
+    answer->document = document_hold(document);
+    answer->file_fd = document->fd;
     answer->body = x->location->sendfile ? BODY_FILE : BODY_PULL;
 }
 
-/* Last-Modified and ETag; their texts are conditions' measure as well. */
-static bool static_describe(struct exchange *x, const struct stat *file, bool error,
+/* Last-Modified and ETag; their texts are conditions' measure as well. False: no memory. */
+static bool static_describe(struct exchange *x, const struct document *document, bool error,
                             struct conditions *is)
 {
-    is->modified_s = (uint64_t)file->st_mtim.tv_sec;
-    is->date = is->etag = STR("");
-    char *date = pool_take(&x->pool, DATE_HTTP_LEN + 1);
-    char *etag = pool_take(&x->pool, 48);
-    if (date == NULL || etag == NULL)
+    size_t etag_len = x->location->etag ? document->etag_len : 0;
+    char *texts = pool_take(&x->pool, DATE_HTTP_LEN + etag_len);
+    if (texts == NULL)
         return false;
-    date_format_http(is->modified_s, date);
-    is->date = str_make(date, DATE_HTTP_LEN);
+    memcpy(texts, document->modified, DATE_HTTP_LEN);
+    memcpy(texts + DATE_HTTP_LEN, document->etag, etag_len);
+    is->modified_s = (uint64_t)document->file.st_mtim.tv_sec;
+    is->date = str_make(texts, DATE_HTTP_LEN);
+    is->etag = str_make(texts + DATE_HTTP_LEN, etag_len);
     if (!error)
         answer_header(x, STR("Last-Modified"), is->date);
-    if (x->location->etag) {
-        int len = snprintf(etag, 48, "\"%llx-%llx\"", (unsigned long long)is->modified_s,
-                           (unsigned long long)file->st_size);
-        is->etag = str_make(etag, (size_t)len);
+    if (etag_len > 0)
         answer_header(x, STR("ETag"), is->etag);
-    }
     return true;
 }
 
@@ -264,39 +245,34 @@ static bool static_apply_range(struct exchange *x, uint64_t size, const struct c
     return verdict == RANGE_PART;
 }
 
-/* Answers with an open regular file. Takes over fd. */
-static void static_file(struct exchange *x, int fd, const struct stat *file)
+/* Answers with a regular file. */
+static void static_file(struct exchange *x, struct document *document)
 {
     struct conditions is;
-    uint64_t size = (uint64_t)file->st_size;
+    uint64_t size = (uint64_t)document->file.st_size;
     /* An error's page is sent whole, and is not what the client has asked for. */
     bool error = x->sent_status != 0 && x->sent_status != 200;
-    if (!static_describe(x, file, error, &is)) {
-        sys_close(fd);
+    if (!static_describe(x, document, error, &is)) {
         answer_page(x, 500);
         return;
     }
     int status = error ? 200 : conditions_check(x, &is);
-    if (status != 200) {
-        sys_close(fd);
-        if (status == 304)
-            x->answer.status = 304;
-        else
-            answer_page(x, status);
+    if (status == 304)
+        x->answer.status = 304;
+    else if (status != 200)
+        answer_page(x, status);
+    if (status != 200)
         return;
-    }
     x->answer.status = 200;
     x->answer.content_type = answer_type_of_path(x);
     x->answer.length = size;
     x->answer.length_known = true;
     x->state.bytes.sent = 0;
-    if (!error && !static_apply_range(x, size, &is)) {
-        sys_close(fd);
+    if (!error && !static_apply_range(x, size, &is))
         return;
-    }
     if (!error)
         answer_header(x, STR("Accept-Ranges"), STR("bytes"));
-    static_choose_body(x, fd);
+    static_choose_body(x, document);
 }
 
 const struct handler handler_static = {.start = static_start, .pull = static_pull};

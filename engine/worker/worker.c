@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/http/documents.h"
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
@@ -224,6 +225,16 @@ static void worker_on_turn(struct ev_loop *loop, ev_check *check, int revents)
     http_site_tick(&w->site, clock_now_ns(), clock_wall_ns());
 }
 
+/* Last of all in each turn, before the loop sleeps. */
+static void worker_on_rest(struct ev_loop *loop, ev_prepare *prepare, int revents)
+{
+    struct worker *w = prepare->data;
+    (void)loop;
+    (void)revents;
+    connections_serve_newcomers(w);
+    documents_end_turn(w->site.documents);
+}
+
 /* Descriptor limits can be changed from outside while a process runs. */
 static void worker_check_fd_limit(struct worker *w)
 {
@@ -259,14 +270,16 @@ static void worker_init_watchers(struct worker *w)
     ev_io_init(&w->channel, worker_on_channel, w->args->channel_fd, EV_READ);
     ev_timer_init(&w->heartbeat, worker_on_heartbeat, worker_heartbeat_s, worker_heartbeat_s);
     ev_check_init(&w->turn, worker_on_turn);
+    ev_prepare_init(&w->rest, worker_on_rest);
     ev_set_priority(&w->turn, EV_MAXPRI);
     ev_set_priority(&w->signalled, EV_MAXPRI - 1); /* orders before traffic */
     ev_set_priority(&w->channel, EV_MAXPRI - 1);
-    w->signalled.data = w->channel.data = w->heartbeat.data = w->turn.data = w;
+    w->signalled.data = w->channel.data = w->heartbeat.data = w->turn.data = w->rest.data = w;
     ev_async_start(w->loop, &w->signalled);
     ev_io_start(w->loop, &w->channel);
     ev_timer_start(w->loop, &w->heartbeat);
     ev_check_start(w->loop, &w->turn);
+    ev_prepare_start(w->loop, &w->rest);
 }
 
 static int worker_open(struct worker *w)
@@ -293,7 +306,10 @@ static int worker_open(struct worker *w)
         log_line(LEVEL_EMERG, "a worker cannot start: no event loop");
         return -ENOMEM;
     }
-    int err = access_logs_open(&w->logs, args->conf, args->log_fds);
+    w->site.documents = documents_new();
+    int err = w->site.documents == NULL ? -ENOMEM : 0;
+    if (err == 0)
+        err = access_logs_open(&w->logs, args->conf, args->log_fds);
     if (err == 0)
         err = connections_init(w);
     if (err == 0)
@@ -344,6 +360,7 @@ static void worker_close(struct worker *w)
     worker_self = NULL;
     connections_free(w); /* requests that are cut short leave their log lines */
     admission_free(w);
+    documents_free(w->site.documents);
     if (w->logs.files != NULL)
         access_logs_close(&w->logs);
     if (w->loop != NULL)

@@ -318,17 +318,14 @@ static void connections_on_others(struct ev_loop *loop, ev_timer *timer, int rev
 
 /* A client's first request usually comes with its connection: a new connection is read before the
  * loop sleeps again, and one that is answered and closed at once never needs to be watched. */
-static void connections_on_newcomers(struct ev_loop *loop, ev_prepare *prepare, int revents)
+void connections_serve_newcomers(struct worker *w)
 {
-    struct worker *w = prepare->data;
-    (void)revents;
     while (!link_alone(&w->fresh)) {
         struct connection *c = CONNECTION_OF(w->fresh.next);
         link_remove(&c->link);
         c->fresh = false;
         connection_happen(c, CONN_EV_READABLE, 0);
     }
-    ev_prepare_stop(loop, prepare);
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
@@ -359,7 +356,6 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
     c->nodelay = c->vanishing = c->read_waits_room = false;
     c->fresh = true;
     link_append(&w->fresh, &c->link);
-    ev_prepare_start(w->loop, &w->newcomers);
     ev_io_set(&c->io, fd, 0);
     WORKER_COUNT(w, accepted, 1);
     WORKER_COUNT(w, active, 1);
@@ -505,8 +501,6 @@ int connections_init(struct worker *w)
     link_init(&w->idle);
     link_init(&w->deferred);
     link_init(&w->fresh);
-    ev_prepare_init(&w->newcomers, connections_on_newcomers);
-    w->newcomers.data = w;
     ev_timer_init(&w->others, connections_on_others, 0., 0.);
     w->others.data = w;
     w->connections = sys_calloc(count, sizeof *w->connections);

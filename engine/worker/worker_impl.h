@@ -114,7 +114,7 @@ struct worker {
     ev_io channel;
     ev_timer heartbeat, admission, others;
     ev_check turn;
-    ev_prepare newcomers;
+    ev_prepare rest;
 
     struct listener *listeners;
     size_t listener_count;
@@ -164,6 +164,8 @@ void connections_free(struct worker *w);
 /* Takes over an accepted socket. */
 void connection_open(struct worker *w, const struct listener *listener, int fd,
                      const struct sockaddr_storage *peer);
+/* Reads those that were accepted in this turn, before the loop sleeps. */
+void connections_serve_newcomers(struct worker *w);
 /* Tells every connection. */
 void connections_tell(struct worker *w, enum conn_event_kind kind);
 /* CONN_EV_REAP to so many connections: the longest idle first, then others. */

@@ -22,6 +22,7 @@ struct born {
 struct equal {
     struct born *born; /* BORN_MAX of them */
     size_t count;
+    bool upgraded;
     uint64_t again, compared;
 };
 
@@ -57,30 +58,6 @@ static void equal_birth(struct judge_context *c, const struct hist_record *r)
     b->again = takes_a_place(e, c->world, r);
     e->again += b->again;
     e->count++;
-}
-
-static void equal_observe(struct judge_context *c, const struct hist_record *r)
-{
-    struct equal *e = c->state;
-    const struct world_process *p = world_process(c->world, r->pid);
-    struct born *b;
-    switch (r->kind) {
-    case HIST_ENGINE_SPAWN:
-        equal_birth(c, r);
-        break;
-    case HIST_WATCH_FORK:
-        if (!traced(c->world) && p != NULL && p->is_worker)
-            equal_birth(c, r);
-        break;
-    default:
-        b = born_find(e, r->pid);
-        if (b != NULL && r->kind == HIST_CLIENT_FIRST_BYTE) {
-            b->answer = *r;
-        } else if (b != NULL && r->a < HIST_TRAIT_COUNT) {
-            b->known[r->a] = true;
-            b->traits[r->a] = *r;
-        }
-    }
 }
 
 /* Processors are given by place, all else is the same for every worker of a generation. */
@@ -131,15 +108,56 @@ static void equal_compare(struct judge_context *c, const struct born *b)
     }
 }
 
+/* Another master has first-born workers of its own. */
+static void equal_master(struct judge_context *c)
+{
+    struct equal *e = c->state;
+    for (size_t i = 0; i < e->count; i++)
+        if (e->born[i].again)
+            equal_compare(c, &e->born[i]);
+    e->count = 0;
+}
+
+static void equal_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct equal *e = c->state;
+    const struct world_process *p = world_process(c->world, r->pid);
+    struct born *b;
+    switch (r->kind) {
+    case HIST_ENGINE_MASTER:
+        equal_master(c);
+        break;
+    case HIST_DIRECTOR_UPGRADE:
+        e->upgraded = true;
+        break;
+    case HIST_ENGINE_SPAWN:
+        equal_birth(c, r);
+        break;
+    case HIST_WATCH_FORK:
+        if (!traced(c->world) && p != NULL && p->is_worker)
+            equal_birth(c, r);
+        break;
+    default:
+        b = born_find(e, r->pid);
+        if (b != NULL && r->kind == HIST_CLIENT_FIRST_BYTE) {
+            b->answer = *r;
+        } else if (b != NULL && r->a < HIST_TRAIT_COUNT) {
+            b->known[r->a] = true;
+            b->traits[r->a] = *r;
+        }
+    }
+}
+
 static void equal_finish(struct judge_context *c)
 {
     struct equal *e = c->state;
-    bool sure = traced(c->world) || c->world->reloads_asked == 0;
+    bool sure = traced(c->world) || (c->world->reloads_asked == 0 && !e->upgraded);
     for (size_t i = 0; sure && i < e->count; i++)
         if (e->born[i].again)
             equal_compare(c, &e->born[i]);
     if (!sure)
-        judge_unknown(c, "who takes a place and who is new cannot be told in a run with reloads");
+        judge_unknown(c, "who takes a place and who is new cannot be told in a run with reloads "
+                         "or upgrades");
     else if (e->again == 0)
         judge_unknown(c, "no worker took another's place");
     else if (c->result->checked == 0)
@@ -154,8 +172,9 @@ static void equal_release(void *state)
     free(e->born);
 }
 
-static const unsigned equal_kinds[] = {HIST_ENGINE_SPAWN, HIST_WATCH_FORK, HIST_WATCH_TRAIT,
-                                       HIST_CLIENT_FIRST_BYTE, HIST_NONE};
+static const unsigned equal_kinds[] = {
+    HIST_DIRECTOR_UPGRADE, HIST_ENGINE_MASTER,     HIST_ENGINE_SPAWN, HIST_WATCH_FORK,
+    HIST_WATCH_TRAIT,      HIST_CLIENT_FIRST_BYTE, HIST_NONE};
 const struct checker judge_respawn_equal = {.kinds = equal_kinds,
                                             .state_size = sizeof(struct equal),
                                             .observe = equal_observe,

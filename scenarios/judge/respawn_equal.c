@@ -6,7 +6,10 @@
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
 
-enum { BORN_MAX = 1024 };
+enum {
+    BORN_MAX = 1024,
+    SETTLED_NS = 350000000, /* ready for so long, a worker has been seen as it is */
+};
 typedef unsigned long long ull;
 
 struct born {
@@ -82,9 +85,19 @@ static bool equal_trait(const struct equal *e, const struct born *b, unsigned tr
     return *like == NULL;
 }
 
+/* Until a worker is ready it is still becoming what it is to be. */
+static bool is_settled(const struct world *w, const struct born *b)
+{
+    const struct world_process *p = world_process(w, b->pid);
+    uint64_t until_ns = p != NULL && p->exit_ns != 0 ? p->exit_ns : w->now_ns;
+    return p != NULL && p->ready_ns != 0 && until_ns > p->ready_ns + SETTLED_NS;
+}
+
 static void equal_compare(struct judge_context *c, const struct born *b)
 {
     struct equal *e = c->state;
+    if (!is_settled(c->world, b))
+        return;
     for (unsigned trait = 0; trait < HIST_TRAIT_COUNT; trait++) {
         const struct hist_record *like;
         if (!b->known[trait])

@@ -13,6 +13,7 @@ typedef unsigned long long ull;
 enum {
     ANSWERS_MIN = 60, /* so many answers, and none of one side: it does not accept */
     TAIL_NS = 1000000000,
+    SETTLE_NS = 200000000, /* a watcher has looked at the pid files by then */
 };
 
 /* ---- what happens -----------------------------------------------------------------------------
@@ -176,7 +177,19 @@ struct two {
     uint64_t all_old, all_new;
 };
 
-static void two_judge(struct judge_context *c)
+/* The watcher looks at the files at times of its own. */
+static void two_judge_files(struct judge_context *c)
+{
+    const struct two *t = c->state;
+    if (t->u.pid_file != 0 && t->u.pid_file != t->u.seen.c)
+        judge_violate(c, &t->u.seen, NULL, "the pid file names %u, the new master is %u",
+                      t->u.pid_file, (uint32_t)t->u.seen.c);
+    if (t->u.pid_file != 0 && t->u.old_bin != t->u.old_pid)
+        judge_violate(c, &t->u.seen, NULL, "the old master's file names %u, the old master is %u",
+                      t->u.old_bin, t->u.old_pid);
+}
+
+static void two_judge(struct judge_context *c, const struct hist_record *r)
 {
     struct two *t = c->state;
     bool enough = t->of_old + t->of_new >= ANSWERS_MIN;
@@ -184,12 +197,8 @@ static void two_judge(struct judge_context *c)
         judge_violate(c, &t->u.seen, NULL,
                       "the workers of master %u answered %llu times, those of master %u %llu times",
                       t->u.old_pid, (ull)t->of_old, (uint32_t)t->u.seen.c, (ull)t->of_new);
-    if (t->u.pid_file != 0 && t->u.pid_file != t->u.seen.c)
-        judge_violate(c, &t->u.seen, NULL, "the pid file names %u, the new master is %u",
-                      t->u.pid_file, (uint32_t)t->u.seen.c);
-    if (t->u.pid_file != 0 && t->u.old_bin != t->u.old_pid)
-        judge_violate(c, &t->u.seen, NULL, "the old master's file names %u, the old master is %u",
-                      t->u.old_bin, t->u.old_pid);
+    if (r->t_ns - t->u.seen.t_ns > SETTLE_NS)
+        two_judge_files(c);
     if (t->of_old > 0 && t->of_new > 0)
         judge_seen(c, t->of_old + t->of_new);
     t->all_old += t->of_old;
@@ -217,7 +226,7 @@ static void two_observe(struct judge_context *c, const struct hist_record *r)
     }
     bool parts = t->u.stage == UPGRADE_TWO && r->kind == HIST_DIRECTOR_SIGNAL;
     if (upgrade_take(&t->u, r) == UPGRADE_TWO && t->u.stage != UPGRADE_TWO && parts)
-        two_judge(c);
+        two_judge(c, r);
 }
 
 static void two_finish(struct judge_context *c)

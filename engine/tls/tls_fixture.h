@@ -186,4 +186,50 @@ static inline void say(struct tls *from, struct tls *to, const char *text)
     assert_memory_equal(heard, text, strlen(text));
 }
 
+/* ---- a server and a client --------------------------------------------------------------------
+ */
+
+#define PAIR "ssl_certificate a.test.pem; ssl_certificate_key a.test.key; "
+
+/* A server and a client of one configuration each. */
+struct rig {
+    struct conf *conf;
+    struct tls_contexts *contexts;
+    struct tls_context *server, *client;
+    struct conf_tls client_conf;
+};
+
+static inline void rig_open(struct rig *r, const char *directives)
+{
+    struct conf_error error = {.message = ""};
+    r->conf = load_http(tls_server(directives));
+    r->contexts = tls_contexts_open(r->conf, &error);
+    assert_string_equal(error.message, "");
+    assert_non_null(r->contexts);
+    r->server = tls_contexts_of(r->contexts, &r->conf->servers[0]);
+    r->client_conf = (struct conf_tls){.protocols = 15};
+    r->client = tls_client_open(&r->client_conf, &error);
+    assert_non_null(r->client);
+}
+
+/* The client trusts this one certificate, and whoever has it. */
+static inline void rig_trust(struct rig *r, const char *file)
+{
+    struct conf_error error;
+    tls_client_close(r->client);
+    const char *path = in_folder(file);
+    r->client_conf.trusted_certificate.text = (struct conf_str){path, strlen(path)};
+    r->client_conf.verify = CONF_TLS_VERIFY_ON;
+    r->client_conf.verify_depth = 1;
+    r->client = tls_client_open(&r->client_conf, &error);
+    assert_non_null(r->client);
+}
+
+static inline void rig_close(struct rig *r)
+{
+    tls_client_close(r->client);
+    tls_contexts_close(r->contexts);
+    conf_free(r->conf);
+}
+
 #endif

@@ -79,13 +79,13 @@ void answer_standard_page(struct exchange *x, int status)
 {
     answer_reset(x);
     x->handler = NULL;
-    if (status_title(status).len == 0) { /* not one that people have a name for */
+    int seen = status_seen(status);
+    if (status_title(seen).len == 0) { /* not one that people have a name for */
         answer_text(x, status, STR(""), STR(""));
         return;
     }
     struct builder page;
     builder_start(&page, &x->pool, 256);
-    int seen = status_seen(status);
     struct conf_str note = status_note(status);
     /* The page says what browsers and RFC 9110 call it, the status line what nginx does. */
     struct conf_str title = status == 302 ? STR("Found") : status_title(seen);

@@ -123,26 +123,20 @@ static ssize_t record_gather(struct connection *c, size_t size)
     return (ssize_t)(len + part);
 }
 
-/* One text and nothing else is sent from where it is. */
-static const struct conf_str *record_alone(const struct flight *flight)
-{
-    if (flight->prefix.len > 0 || flight->file_left > 0)
-        return NULL;
-    if (flight->piece.len == 0)
-        return &flight->head;
-    return flight->head.len == 0 ? &flight->piece : NULL;
-}
-
 static ssize_t wire_send_record(struct connection *c)
 {
     _Static_assert((int)RECORD_BYTES_MAX <= (int)BUFFER_BYTES, "a record fits into the scratch");
     struct flight *flight = c->flight;
-    const struct conf_str *alone = record_alone(flight);
+    struct iovec iov[3];
     size_t size = record_size(c);
-    const char *at = alone != NULL ? alone->at : c->worker->scratch;
-    ssize_t len = alone == NULL       ? record_gather(c, size)
-                  : alone->len < size ? (ssize_t)alone->len
-                                      : (ssize_t)size;
+    const char *at = c->worker->scratch;
+    ssize_t len;
+    if (flight->file_left == 0 && wire_texts(flight, iov) == 1) { /* from where it is */
+        at = iov[0].iov_base;
+        len = (ssize_t)(iov[0].iov_len < size ? iov[0].iov_len : size);
+    } else {
+        len = record_gather(c, size);
+    }
     if (len < 0)
         return len;
     ssize_t sent = tls_send(c->client.tls, at, (size_t)len);

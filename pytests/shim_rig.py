@@ -158,8 +158,8 @@ class Server:
         return [self.program(), *(word.format(**places) for word in self.kind.argv)]
 
     def start(self, *plans: str, workers: int = 1, seed: int = 1, daemon: bool = False,
-              shim: bool = True) -> None:
-        command = self.command(workers, daemon)
+              shim: bool = True, more: tuple[str, ...] = ()) -> None:
+        command = [*self.command(workers, daemon), *more]
         if daemon:
             become_subreaper()
         if shim:
@@ -168,7 +168,8 @@ class Server:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out,
                                             start_new_session=not daemon,
                                             env=environment() | {
-                                                "MW_FAULT_BOARD": str(self.board)})
+                                                "MW_FAULT_BOARD": str(self.board),
+                                                "MW_HISTORY": str(self.folder / "history")})
         assert wait_until(self.listens, PATIENCE_S), self.log()
 
     def listens(self) -> bool:
@@ -218,6 +219,13 @@ class Server:
                 continue
             found += [item.pid] if here and item.state not in "ZX" else []
         return found
+
+    def pid_in_file(self) -> int:
+        """The master that the pid file names, 0 while there is none."""
+        try:
+            return int((self.folder / "server.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
 
     def children(self) -> set[int]:
         """The processes that the one that was started has forked."""

@@ -24,7 +24,7 @@ struct documents {
 
 struct documents *documents_new(void)
 {
-    struct documents *all = calloc(1, sizeof *all);
+    struct documents *all = sys_calloc(1, sizeof *all);
     if (all != NULL)
         all->turn = 1;
     return all;

@@ -107,6 +107,32 @@ static void build_access(const struct scope *scope, struct conf_location *locati
     location->satisfy_any = scope_number(scope, D_satisfy) != 0;
 }
 
+static struct conf_limits build_limits(const struct list *rules, uint64_t status, uint64_t level,
+                                       uint64_t dry_run)
+{
+    static const enum log_level levels[] = {LEVEL_INFO, LEVEL_NOTICE, LEVEL_WARN, LEVEL_ERR};
+    return (struct conf_limits){.rules = rules->items,
+                                .count = rules->count,
+                                .status = (int)status,
+                                .log_level = (int)levels[level],
+                                .dry_run = dry_run != 0};
+}
+
+static void build_all_limits(const struct scope *scope, struct conf_location *location)
+{
+    location->limit_req = build_limits(
+        &build_level(scope, D_limit_req)->limit_reqs, scope_number(scope, D_limit_req_status),
+        scope_number(scope, D_limit_req_log_level), scope_number(scope, D_limit_req_dry_run));
+    location->limit_conn = build_limits(
+        &build_level(scope, D_limit_conn)->limit_conns, scope_number(scope, D_limit_conn_status),
+        scope_number(scope, D_limit_conn_log_level), scope_number(scope, D_limit_conn_dry_run));
+    const struct scope *rate = build_level(scope, D_limit_rate);
+    location->limit_rate = rate->limit_rate;
+    location->limit_rate_after = build_level(scope, D_limit_rate_after)->limit_rate_after;
+    location->limits_rate = rate->values[D_limit_rate].number != 0 ||
+                            rate->limit_rate.segments[0].variable != VAR_LITERAL;
+}
+
 /* Which phases have anything to do here. */
 static uint32_t build_phases(const struct scope *scope, const struct conf_location *location)
 {
@@ -115,6 +141,10 @@ static uint32_t build_phases(const struct scope *scope, const struct conf_locati
         phases |= 1u << (scope->context == SERVER ? PHASE_server_rewrite : PHASE_rewrite);
     if (location->proxy_count > 0)
         phases |= 1u << PHASE_real_ip | 1u << PHASE_location_real_ip;
+    if (location->limit_req.count > 0)
+        phases |= 1u << PHASE_limit_req;
+    if (location->limit_conn.count > 0)
+        phases |= 1u << PHASE_limit_conn;
     if (location->access_count > 0)
         phases |= 1u << PHASE_access;
     if (location->tries != NULL)
@@ -185,6 +215,7 @@ static bool build_location(struct load *load, const struct scope *scope,
     build_folder(scope, location);
     build_file_cache(scope, location);
     build_access(scope, location);
+    build_all_limits(scope, location);
     location->phases = build_phases(scope, location);
     return build_access_logs(load, scope, location) && build_parts(load, scope, location);
 }

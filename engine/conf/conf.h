@@ -152,6 +152,24 @@ enum conf_handler {
     HANDLE_TUNNEL, /* 101 Upgrade: mw-tunnel, then echoes every byte until EOF */
 };
 
+/* What limit_req and limit_conn count requests by, and how many may come. */
+struct conf_limit {
+    struct conf_text key;
+    uint64_t rate; /* limit_req: thousandths of a request a second */
+};
+struct conf_limit_rule {
+    size_t zone;    /* in conf.zones */
+    uint64_t burst; /* limit_req: thousandths of a request; limit_conn: requests under way */
+    uint64_t delay; /* limit_req: from so many on they wait */
+};
+struct conf_limits {
+    const struct conf_limit_rule *rules;
+    size_t count;
+    int status;
+    int log_level; /* enum log_level */
+    bool dry_run;
+};
+
 /* What happens to a request, in this order. */
 enum phase {
 #define PHASE(symbol, meaning) PHASE_##symbol,
@@ -164,7 +182,8 @@ enum phase {
 struct conf_rule {
     enum conf_rule_kind {
         RULE_SET,
-        RULE_SET_ARGS, /* set $args */
+        RULE_SET_ARGS,       /* set $args */
+        RULE_SET_LIMIT_RATE, /* set $limit_rate */
         RULE_REWRITE,
         RULE_RETURN,
         RULE_BREAK,
@@ -233,6 +252,9 @@ struct conf_location {
     uint32_t phases;                     /* bits of enum phase: those with work to do */
     const struct conf_rule *rules;
     size_t rule_count;
+    struct conf_limits limit_req, limit_conn;
+    struct conf_text limit_rate, limit_rate_after;
+    bool limits_rate;                   /* limit_rate is not 0 */
     const struct conf_location *except; /* for other methods than these; NULL: none */
     const struct conf_str *except_methods;
     size_t except_method_count;
@@ -317,7 +339,8 @@ enum conf_zone_kind {
 struct conf_zone {
     struct conf_str name;
     enum conf_zone_kind kind;
-    size_t size; /* bytes */
+    size_t size;                    /* bytes */
+    const struct conf_limit *limit; /* of limit_req and limit_conn */
 };
 
 /* A file the configuration was read from. */

@@ -56,6 +56,20 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_root] = {LOCATION, "root /www/;", " root=/www:0:0 "},
     [D_alias] = {LOCATION, "alias files/;", " root=/srv/files/:1:1 "},
     [D_index] = {LOCATION, "index a b; index c;", " index=a,b,c, "},
+    [D_limit_req_zone] = {HTTP, "limit_req_zone $uri zone=z:1m rate=30r/m;",
+                          " zone=z:1048576:500 "},
+    [D_limit_req] = {HTTP, "limit_req_zone $uri zone=z:1m rate=1r/s; limit_req zone=z burst=2;",
+                     " req=0:2000:0, "},
+    [D_limit_req_status] = {LOCATION, "limit_req_status 429;", " req_limits=429/3/0 "},
+    [D_limit_req_log_level] = {LOCATION, "limit_req_log_level info;", " req_limits=503/6/0 "},
+    [D_limit_req_dry_run] = {LOCATION, "limit_req_dry_run on;", " req_limits=503/3/1 "},
+    [D_limit_conn_zone] = {HTTP, "limit_conn_zone $uri zone=z:1m;", " zone=z:1048576:0 "},
+    [D_limit_conn] = {HTTP, "limit_conn_zone $uri zone=z:1m; limit_conn z 3;", " conn=0:3:0, "},
+    [D_limit_conn_status] = {LOCATION, "limit_conn_status 429;", " conn_limits=429/3/0 "},
+    [D_limit_conn_log_level] = {LOCATION, "limit_conn_log_level warn;", " conn_limits=503/4/0 "},
+    [D_limit_conn_dry_run] = {LOCATION, "limit_conn_dry_run on;", " conn_limits=503/3/1 "},
+    [D_limit_rate] = {LOCATION, "limit_rate 8k;", " rate=8k:0:1 "},
+    [D_limit_rate_after] = {LOCATION, "limit_rate_after 9k;", " rate=0:9k:0 "},
     [D_allow] = {LOCATION, "allow 10.0.0.0/8;", " access=1:2:8, "},
     [D_deny] = {LOCATION, "deny all;", " access=0:0:0, "},
     [D_satisfy] = {LOCATION, "satisfy any;", " any=1 "},
@@ -69,12 +83,12 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_map] = {HTTP, "map $uri $m { hostnames; a b; *.c d; ~e f; }", " variable=m:1:1:1 "},
     [D_map_hash_max_size] = {HTTP, "map_hash_max_size 1;", NULL},
     [D_map_hash_bucket_size] = {HTTP, "map_hash_bucket_size 1;", NULL},
-    [D_rewrite] = {LOCATION, "rewrite a b permanent;", " rule=2:301:0:1 "},
+    [D_rewrite] = {LOCATION, "rewrite a b permanent;", " rule=3:301:0:1 "},
     [D_set] = {SERVER, "set $x y;", " variable=x:0:0:0 "},
     [D_if] = {LOCATION, "if ($arg_x != y) { return 403; }",
-              " rule=5:0:0:0 test=1:1 rule=3:403:0:0 "},
-    [D_break] = {SERVER, "break;", " rule=4:0:0:0 "},
-    [D_return] = {LOCATION, "return 444;", " rule=3:444:0:0 "},
+              " rule=6:0:0:0 test=1:1 rule=4:403:0:0 "},
+    [D_break] = {SERVER, "break;", " rule=5:0:0:0 "},
+    [D_return] = {LOCATION, "return 444;", " rule=4:444:0:0 "},
     [D_rewrite_log] = {LOCATION, "rewrite_log on;", " rewrite_log=1 "},
     [D_uninitialized_variable_warn] = {LOCATION, "uninitialized_variable_warn off;", " warn=0 "},
     [D_pcre_jit] = {MAIN, "pcre_jit off;", NULL},
@@ -261,6 +275,15 @@ static void dump_access(const struct conf_location *location)
     put(" real_ip=%s:%d ", location->real_ip_header.at, location->real_ip_recursive);
 }
 
+static void dump_limits(const char *name, const struct conf_limits *limits)
+{
+    put("%s=", name);
+    for (size_t i = 0; i < limits->count; i++)
+        put("%zu:%u:%u,", limits->rules[i].zone, (unsigned)limits->rules[i].burst,
+            (unsigned)limits->rules[i].delay);
+    put(" %s_limits=%d/%d/%d ", name, limits->status, limits->log_level, limits->dry_run);
+}
+
 static void dump_detours(const struct conf_location *location)
 {
     static const struct conf_tries none;
@@ -283,6 +306,10 @@ static void dump_location(const struct conf_location *location)
         location->uninitialized_variable_warn);
     dump_rules(location->rules, location->rule_count);
     dump_access(location);
+    dump_limits("req", &location->limit_req);
+    dump_limits("conn", &location->limit_conn);
+    put("rate=%s:%s:%d ", location->limit_rate.segments[0].text.at,
+        location->limit_rate_after.segments[0].text.at, location->limits_rate);
     dump_detours(location);
     put("keepalive=%u:%u keepalive_requests=%u keepalive_time=%u body_timeout=%u send_timeout=%u "
         "linger=%d:%u:%u body_buffer=%zu max_body=%u ",
@@ -308,6 +335,10 @@ static const char *dump(const struct conf *conf)
 {
     dumped_len = 0;
     dump_main(conf);
+    for (size_t i = 0; i < conf->zone_count; i++)
+        if (conf->zones[i].limit != NULL)
+            put("zone=%s:%zu:%u ", conf->zones[i].name.at, conf->zones[i].size,
+                (unsigned)conf->zones[i].limit->rate);
     static const struct conf_map none;
     for (size_t i = 0; i < conf->variable_count; i++) {
         const struct conf_map *map = conf->variables[i].map;

@@ -304,6 +304,38 @@ static void access_and_detours(void **state)
     CHECK_ALL(in_http);
 }
 
+static void limits(void **state)
+{
+    (void)state;
+    static const struct mistake mistakes[] = {
+        {"limit_req burst=2;", "\"limit_req\" must have \"zone\" parameter", "mw.conf:3:1"},
+        {"limit_req zone=z much;",
+         "invalid parameter \"much\", zone=NAME, burst=N, delay=N or nodelay is expected",
+         "mw.conf:3:18"},
+        {"limit_req zone=z burst=0;",
+         "invalid parameter \"burst=0\", zone=NAME, burst=N, delay=N or nodelay is expected",
+         "mw.conf:3:18"},
+        {"limit_req zone=z; limit_req zone=z;", "\"limit_req\" directive is duplicate",
+         "mw.conf:3:19"},
+        {"limit_req zone=z;", "zone \"z\" is not declared: \"limit_req_zone\" gives it its size",
+         "mw.conf:3:11"},
+        {"limit_conn z 0;", "invalid number of connections \"0\", 1 to 65535 is expected",
+         "mw.conf:3:14"},
+        {"limit_rate x;", "invalid value \"x\" in \"limit_rate\" directive, it must be a size",
+         "mw.conf:3:12"},
+    };
+    CHECK_IN_SERVER(mistakes);
+    static const struct mistake in_http[] = {
+        {"http { limit_req_zone $uri zone=a rate=1r/s; }",
+         "invalid parameter \"zone=a\", zone=NAME:SIZE is expected", "mw.conf:1:28"},
+        {"http { limit_req_zone $uri zone=a:1m rate=1; }",
+         "invalid rate \"rate=1\", rate=Nr/s or rate=Nr/m is expected", "mw.conf:1:38"},
+        {"http { limit_conn_zone $uri zone=a:1m; limit_conn_zone $host zone=a:1m; }",
+         "limit_conn_zone \"a\" is already bound to a key", "mw.conf:1:62"},
+    };
+    CHECK_ALL(in_http);
+}
+
 static void answers_and_variables(void **state)
 {
     (void)state;
@@ -424,11 +456,17 @@ static void depth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(structure), FIXTURE_TEST(main_values),
-        FIXTURE_TEST(addresses), FIXTURE_TEST(servers_and_locations),
-        FIXTURE_TEST(logs),      FIXTURE_TEST(answers_and_variables),
-        FIXTURE_TEST(rules),     FIXTURE_TEST(access_and_detours),
-        FIXTURE_TEST(files),     FIXTURE_TEST(the_command_line),
+        FIXTURE_TEST(structure),
+        FIXTURE_TEST(main_values),
+        FIXTURE_TEST(addresses),
+        FIXTURE_TEST(servers_and_locations),
+        FIXTURE_TEST(logs),
+        FIXTURE_TEST(answers_and_variables),
+        FIXTURE_TEST(rules),
+        FIXTURE_TEST(limits),
+        FIXTURE_TEST(access_and_detours),
+        FIXTURE_TEST(files),
+        FIXTURE_TEST(the_command_line),
         FIXTURE_TEST(depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

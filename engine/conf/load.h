@@ -100,7 +100,9 @@ struct scope {
     enum conf_handler handler;
     const struct directive *handler_directive; /* NULL: none was named */
     struct conf_str label;
-    struct conf_text folder; /* of root or alias */
+    struct conf_text folder;             /* of root or alias */
+    struct list limit_reqs, limit_conns; /* struct conf_limit_rule */
+    struct conf_text limit_rate, limit_rate_after;
     struct list access;      /* struct conf_access */
     struct list proxies;     /* struct conf_network */
     struct list error_pages; /* struct conf_error_page */
@@ -218,6 +220,9 @@ const struct conf_log_file *load_log_file(struct load *load, struct conf_str pat
  * place in conf.zones comes back in *index. */
 bool load_zone(struct load *load, enum conf_zone_kind kind, struct conf_str name, size_t size,
                const struct place *place, size_t *index);
+/* What limit_req or limit_conn count in it; a zone may be declared once. */
+bool load_zone_limit(struct load *load, size_t index, const struct conf_limit *limit,
+                     const struct place *place);
 /* Everything was read: each zone that was named must have been declared. */
 bool load_build_zones(struct load *load);
 

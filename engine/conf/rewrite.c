@@ -67,10 +67,12 @@ bool set_set(struct load *load, struct scope *scope, const struct directive *dir
     struct conf_str name;
     if (!rule_variable(load, &statement->args[0], &name))
         return false;
-    bool args = str_is(name, "args");
-    struct conf_rule *rule = rule_add(load, scope, args ? RULE_SET_ARGS : RULE_SET);
+    enum conf_rule_kind kind = str_is(name, "args")         ? RULE_SET_ARGS
+                               : str_is(name, "limit_rate") ? RULE_SET_LIMIT_RATE
+                                                            : RULE_SET;
+    struct conf_rule *rule = rule_add(load, scope, kind);
     return rule != NULL &&
-           (args || named_define(load, &statement->args[0], name, &rule->variable)) &&
+           (kind != RULE_SET || named_define(load, &statement->args[0], name, &rule->variable)) &&
            text_compile(load, &statement->args[1], &rule->text);
 }
 

@@ -21,6 +21,9 @@ directive_setter set_large_buffers;
 /* tls.c */
 directive_setter set_tls_certificate, set_tls_key, set_tls_file, set_tls_text, set_tls_protocols;
 directive_setter set_tls_cache, set_tls_ticket_key;
+/* limits.c */
+directive_setter set_limit_req_zone, set_limit_conn_zone, set_limit_req, set_limit_conn;
+directive_setter set_limit_rate;
 /* access.c */
 directive_setter set_access, set_limit_except, set_real_ip_from, set_real_ip_header;
 /* detours.c */

@@ -66,6 +66,17 @@ bool load_zone(struct load *load, enum conf_zone_kind kind, struct conf_str name
     return true;
 }
 
+bool load_zone_limit(struct load *load, size_t index, const struct conf_limit *limit,
+                     const struct place *place)
+{
+    struct conf_zone *zone = &((struct zone_wanted *)load->zones.items)[index].zone;
+    if (zone->limit != NULL)
+        return load_fail(load, place, "%s \"%s\" is already bound to a key",
+                         declared_by[zone->kind], zone->name.at);
+    zone->limit = limit;
+    return true;
+}
+
 bool load_build_zones(struct load *load)
 {
     const struct zone_wanted *wanted = load->zones.items;

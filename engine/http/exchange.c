@@ -8,6 +8,7 @@
 #include "engine/http/access_log.h"
 #include "engine/http/answer.h"
 #include "engine/http/handler.h"
+#include "engine/http/limits.h"
 #include "engine/http/phases.h"
 #include "engine/http/route.h"
 #include "engine/http/secure.h"
@@ -294,6 +295,8 @@ void exchange_end(struct exchange *x)
 {
     if (x->head.line.len > 0 && exchange_answered(x))
         access_log_write(x);
+    if (x->holds != NULL)
+        limits_release(x);
     answer_drop_body(x);
     pool_reset(&x->pool);
 }

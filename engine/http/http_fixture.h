@@ -27,6 +27,7 @@ struct http_fixture {
     char folder[48];
     struct conf *conf;
     struct scoreboard *board;
+    struct zones *zones;
     struct http_site site;
     struct access_logs logs;
     struct http_client client;
@@ -84,6 +85,30 @@ static inline int fixture_socket(void)
     return fd;
 }
 
+#define ZONE_KIND(symbol, directive) extern const struct zone_kind zone_kind_##symbol;
+#include "engine/conf/zones.def"
+#undef ZONE_KIND
+
+/* The zones of the configuration, as the master opens them. */
+static inline struct zones *fixture_zones(void)
+{
+    static const struct zone_kind *const kinds[] = {
+#define ZONE_KIND(symbol, directive) [CONF_ZONE_##symbol] = &zone_kind_##symbol,
+#include "engine/conf/zones.def"
+#undef ZONE_KIND
+    };
+    struct zone_wish wishes[8];
+    int err;
+    assert_true(fx->conf->zone_count <= 8);
+    for (size_t i = 0; i < fx->conf->zone_count; i++) {
+        const struct conf_zone *zone = &fx->conf->zones[i];
+        wishes[i] = (struct zone_wish){zone->name.at, kinds[zone->kind], zone->size};
+    }
+    struct zones *zones = zones_open(wishes, fx->conf->zone_count, NULL, &err);
+    assert_non_null(zones);
+    return zones;
+}
+
 /* `http` is the inside of the http block; %s in it becomes the fixture's folder. */
 static inline void fixture_load(const char *http)
 {
@@ -115,7 +140,9 @@ static inline void fixture_load(const char *http)
     int err;
     fx->board = scoreboard_new(&err);
     assert_non_null(fx->board);
-    fx->site = (struct http_site){.conf = fx->conf,
+    fx->zones = fixture_zones();
+    fx->site = (struct http_site){.zones = fx->zones,
+                                  .conf = fx->conf,
                                   .board = fx->board,
                                   .logs = &fx->logs,
                                   .hostname = STR("machine"),
@@ -265,6 +292,8 @@ static inline void fixture_unload(void)
         access_logs_close(&fx->logs);
     if (fx->board != NULL)
         scoreboard_free(fx->board);
+    zones_close(fx->zones);
+    fx->zones = NULL;
     conf_free(fx->conf);
     fx->client.fd = 0;
     fx->board = NULL;

@@ -2,6 +2,7 @@
 #include "engine/http/rewrite.h"
 
 #include "engine/http/answer.h"
+#include "engine/http/limits.h"
 #include "engine/http/phases.h"
 #include "engine/http/regex.h"
 #include "engine/http/test_body.h"
@@ -249,6 +250,8 @@ static enum rules_end rule_set(struct exchange *x, const struct conf_rule *rule)
         return rules_fail(x);
     if (rule->kind == RULE_SET_ARGS)
         x->args = value;
+    else if (rule->kind == RULE_SET_LIMIT_RATE)
+        x->rate_is_set = limits_parse_size(value, &x->rate_bytes);
     else if (!variable_set(x, rule->variable, value))
         return rules_fail(x);
     return RULES_OVER;
@@ -259,6 +262,7 @@ static enum rules_end rule_run(struct exchange *x, const struct conf_rule *rule)
     switch (rule->kind) {
     case RULE_SET:
     case RULE_SET_ARGS:
+    case RULE_SET_LIMIT_RATE:
         return rule_set(x, rule);
     case RULE_REWRITE:
         return rule_rewrite(x, rule);

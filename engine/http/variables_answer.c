@@ -1,7 +1,21 @@
 /* Variables: what is answered, as far as it is known. */
 #include <strings.h>
 
+#include "engine/http/limits.h"
 #include "engine/http/variables_impl.h"
+
+static struct conf_str variable_verdict(uint8_t verdict)
+{
+    static const char *const words[] = {
+        [LIMIT_PASSED] = "PASSED",
+        [LIMIT_DELAYED] = "DELAYED",
+        [LIMIT_REJECTED] = "REJECTED",
+        [LIMIT_DELAYED_DRY_RUN] = "DELAYED_DRY_RUN",
+        [LIMIT_REJECTED_DRY_RUN] = "REJECTED_DRY_RUN",
+    };
+    const char *word = words[verdict];
+    return word != NULL ? str_make(word, strlen(word)) : variable_none;
+}
 
 GETTER(body_bytes_sent)
 {
@@ -32,4 +46,20 @@ GETTER(status)
 {
     int status = x->sent_status != 0 ? x->sent_status : x->answer.status;
     return status != 0 ? variable_number(x, (uint64_t)status) : STR("000");
+}
+
+GETTER(limit_conn_status)
+{
+    return variable_verdict(x->limit_conn);
+}
+
+GETTER(limit_rate)
+{
+    limits_find_rate(x);
+    return variable_number(x, x->rate_bytes);
+}
+
+GETTER(limit_req_status)
+{
+    return variable_verdict(x->limit_req);
 }

@@ -64,3 +64,13 @@ GETTER(realip_remote_port)
 {
     return variable_port(x, &x->client->peer);
 }
+
+GETTER(binary_remote_addr)
+{
+    const union http_address *peer = x->peer;
+    if (peer->plain.sa_family == AF_INET)
+        return str_make((const char *)&peer->in.sin_addr, sizeof peer->in.sin_addr);
+    if (peer->plain.sa_family == AF_INET6)
+        return str_make((const char *)&peer->in6.sin6_addr, sizeof peer->in6.sin6_addr);
+    return STR("unix:");
+}

@@ -212,8 +212,7 @@ static void close_one(struct listeners *set, size_t i)
     const char *path = unix_path(&l->addr);
 
     sys_close(l->fd);
-    bool ours = !set->shared && !l->lent;
-    if (path != NULL && (ours || fault_sabotage(FAULT_sabotage_unlink_path)))
+    if (path != NULL && !set->shared && !l->lent)
         sys_unlink(path);
     record(HIST_ENGINE_UNLISTEN, l);
     *l = set->at[--set->count];

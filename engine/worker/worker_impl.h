@@ -25,8 +25,9 @@
 enum {
     BUFFER_BYTES = 16384, /* of an ordinary buffer; longer heads get a larger one */
     SEND_TURN_BYTES =
-        2 * 1024 * 1024,        /* one connection sends so much before others have their turn */
-    REQUESTS_PER_TURN = 32,     /* and so many pipelined requests */
+        2 * 1024 * 1024, /* one connection sends so much before others have their turn */
+    RATE_STEP_NS = 50 * 1000 * 1000, /* limit_rate sends not more often */
+    REQUESTS_PER_TURN = 32,          /* and so many pipelined requests */
     DISCARD_BYTES = 256 * 1024, /* rest of an unwanted body that does not cost the connection */
     SPARE_MAX = 64,             /* buffers and flights kept for the next request */
     EVENTS_PER_TURN_MAX = 8,

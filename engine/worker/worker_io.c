@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 
+#include "engine/http/limits.h"
+#include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
 #include "engine/worker/worker_impl.h"
@@ -379,6 +381,8 @@ void io_begin_answer(struct turn *t)
         return;
     }
     const struct answer *answer = &x->answer;
+    if (!answer->upgraded)
+        limits_find_rate(x);
     if (answer->body == BODY_MEMORY)
         flight->piece = answer->memory;
     if (answer->body == BODY_FILE) {
@@ -415,10 +419,29 @@ static enum pull io_next_piece(struct connection *c)
     return io_pull(c);
 }
 
+/* How much limit_rate lets go now: a second's worth at once, then as time passes. 0: nothing, until
+ * x->wake_ns. */
+static size_t io_rate_allowance(struct exchange *x)
+{
+    const struct http_site *site = x->site;
+    uint64_t passed_ns = site->now_ns - x->started_ns + NS_PER_S;
+    uint64_t may =
+        x->rate_after_bytes + (uint64_t)((__uint128_t)x->rate_bytes * passed_ns / NS_PER_S);
+    if (may > x->bytes_sent) {
+        uint64_t left = may - x->bytes_sent;
+        return left < SEND_TURN_BYTES ? (size_t)left : SEND_TURN_BYTES;
+    }
+    uint64_t late_ns =
+        (uint64_t)((__uint128_t)(x->bytes_sent - may + 1) * NS_PER_S / x->rate_bytes);
+    x->wake_ns = site->now_ns + (late_ns > RATE_STEP_NS ? late_ns : RATE_STEP_NS);
+    return 0;
+}
+
 void io_send(struct turn *t)
 {
     struct connection *c = t->c;
-    size_t allowance = SEND_TURN_BYTES;
+    struct exchange *x = &c->flight->x;
+    size_t allowance = x->rate_bytes == 0 ? SEND_TURN_BYTES : io_rate_allowance(x);
     bool progress = false;
     for (;;) {
         enum pull next = io_next_piece(c);
@@ -438,6 +461,10 @@ void io_send(struct turn *t)
             turn_push(t, CONN_EV_ABANDONED, 0);
             return;
         }
+        if (allowance == 0) { /* limit_rate: not before x->wake_ns */
+            turn_push(t, CONN_EV_FLUSHED, 0);
+            return;
+        }
         ssize_t sent = wire_send(c, allowance);
         if (sent < 0 && sent != -EAGAIN) {
             io_push_failure(t, (int)sent);
@@ -446,6 +473,10 @@ void io_send(struct turn *t)
         if (sent > 0) {
             progress = true;
             allowance -= (size_t)sent < allowance ? (size_t)sent : allowance;
+        }
+        if (sent > 0 && x->rate_bytes != 0) {
+            allowance = io_rate_allowance(x);
+            continue;
         }
         /* Out of room, or out of its share of this turn: writability calls it back. */
         if (sent == -EAGAIN || allowance == 0) {

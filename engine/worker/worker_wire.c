@@ -58,11 +58,24 @@ static int wire_texts(const struct flight *flight, struct iovec iov[3])
     return count;
 }
 
+/* Cuts off what is beyond `most` bytes; how many texts are left. */
+static int wire_cut(struct iovec *iov, int count, size_t most)
+{
+    for (int i = 0; i < count; i++) {
+        if (iov[i].iov_len >= most) {
+            iov[i].iov_len = most;
+            return i + 1;
+        }
+        most -= iov[i].iov_len;
+    }
+    return count;
+}
+
 /* Sends prefix, head and piece in one call. Bytes sent, 0 where there is nothing, or -errno. */
-static ssize_t wire_send_texts(struct connection *c)
+static ssize_t wire_send_texts(struct connection *c, size_t most)
 {
     struct iovec iov[3];
-    int fd = c->client.fd, count = wire_texts(c->flight, iov);
+    int fd = c->client.fd, count = wire_cut(iov, wire_texts(c->flight, iov), most);
     ssize_t sent;
     if (count == 0)
         return 0;
@@ -156,7 +169,7 @@ ssize_t wire_send(struct connection *c, size_t most)
     if (__builtin_expect(c->client.tls != NULL, 0))
         return wire_send_record(c);
     bool texts = flight->prefix.len > 0 || flight->head.len > 0 || flight->piece.len > 0;
-    return texts ? wire_send_texts(c) : wire_send_file(c, most);
+    return texts ? wire_send_texts(c, most) : wire_send_file(c, most);
 }
 
 ssize_t wire_recv(struct connection *c, char *buf, size_t len)

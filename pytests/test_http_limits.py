@@ -1,0 +1,66 @@
+"""Limits kept by all workers together, and how fast an answer leaves."""
+
+from __future__ import annotations
+
+import time
+
+from pair import pair, request, server  # noqa: F401  (pair is a fixture)
+
+
+def test_limit_req(pair):
+    both = pair("""
+        limit_req_zone $arg_k zone=a:64k rate=1r/m;
+        limit_req_zone $binary_remote_addr zone=b:64k rate=20r/s;
+    """ + server("""
+        location /burst { limit_req zone=a burst=2 nodelay; limit_req_status 429; }
+        location /none { limit_req zone=a; error_page 503 = /a.txt; }
+        location /slow { limit_req zone=b burst=5; }
+        location /dry { limit_req zone=a; limit_req_dry_run on; }
+    """))
+    for target in ("/burst?k=1", "/none?k=2", "/dry?k=3", "/slow", "/burst?k="):
+        statuses = [both.same(target).status for _ in range(5)]
+        assert len({s.split()[1] for s in statuses}) == (2 if "k=1" in target or "k=2" in target
+                                                         else 1), (target, statuses)
+
+
+def test_requests_that_wait_do_not_hold_others(pair):
+    both = pair("limit_req_zone $arg_k zone=a:64k rate=2r/s;"
+                + server("location /slow { limit_req zone=a burst=9; } location / { }"))
+    engine = both.engine
+    assert engine.ask(request("/slow?k=1")).status
+    with engine.connect() as waits:
+        begun = time.monotonic()
+        waits.sendall(request("/slow?k=1"))
+        assert engine.ask(request("/a.txt")).status.endswith("200 OK")
+        assert b" 404 " in waits.recv(4096)
+        assert time.monotonic() - begun > 0.3
+
+
+def test_limit_conn(pair):
+    both = pair("limit_conn_zone $arg_k zone=c:64k;" + server("""
+        location / { limit_conn c 2; limit_conn_status 429; client_max_body_size 0;
+                     limit_rate $arg_rate; }
+    """))
+    for one in (both.engine, both.nginx):
+        slow = [one.connect() for _ in range(2)]
+        for client in slow:
+            client.sendall(request("/data.bin?k=x&rate=10"))
+            assert client.recv(10)
+        assert one.ask(request("/a.txt?k=x")).status.startswith("HTTP/1.1 429")
+        assert one.ask(request("/a.txt?k=y")).status.endswith("200 OK")
+        for client in slow:
+            client.close()
+
+
+def test_limit_rate(pair):
+    both = pair(server("""
+        location /after/ { alias FOLDER/www/; limit_rate 1000; limit_rate_after 4000; }
+        location /rate/ { alias FOLDER/www/; limit_rate 4000; }
+        location /set/ { alias FOLDER/www/; set $limit_rate 100k; }
+    """))
+    for one in (both.engine, both.nginx):
+        for target, least in (("/rate/data.bin", 0.1), ("/after/data.bin", 0.0),
+                              ("/set/data.bin", 0.0)):
+            begun = time.monotonic()
+            assert one.ask(request(target)).body == b"x" * 5000
+            assert time.monotonic() - begun >= least, (one.name, target)

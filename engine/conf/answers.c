@@ -112,8 +112,8 @@ bool set_add_header(struct load *load, struct scope *scope, const struct directi
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
-static bool use_handler(struct load *load, struct scope *scope, const struct directive *directive,
-                        const struct statement *statement, enum conf_handler handler)
+bool handler_use(struct load *load, struct scope *scope, const struct directive *directive,
+                 const struct statement *statement, enum conf_handler handler)
 {
     if (scope->handler_directive != NULL)
         return load_fail(load, &statement->name.place,
@@ -134,14 +134,14 @@ bool set_status(struct load *load, struct scope *scope, const struct directive *
                          "invalid value \"%s\" in \"status\" directive, it must be \"json\" or "
                          "\"prometheus\"",
                          word->text.at);
-    return use_handler(load, scope, directive, statement,
+    return handler_use(load, scope, directive, statement,
                        json ? HANDLE_STATUS_JSON : HANDLE_STATUS_PROMETHEUS);
 }
 
 bool set_stub_status(struct load *load, struct scope *scope, const struct directive *directive,
                      const struct statement *statement)
 {
-    return use_handler(load, scope, directive, statement, HANDLE_STUB_STATUS);
+    return handler_use(load, scope, directive, statement, HANDLE_STUB_STATUS);
 }
 
 bool set_test_handler(struct load *load, struct scope *scope, const struct directive *directive,
@@ -165,7 +165,7 @@ bool set_test_handler(struct load *load, struct scope *scope, const struct direc
                          word->text.at);
     if (handlers[i].handler == HANDLE_ECHO && statement->count != 2)
         return load_fail(load, &word->place, "\"test_handler echo\" needs a label");
-    return use_handler(load, scope, directive, statement, handlers[i].handler) &&
+    return handler_use(load, scope, directive, statement, handlers[i].handler) &&
            (statement->count == 1 ||
             load_copy(load, label->text.at, label->text.len, &scope->label));
 }

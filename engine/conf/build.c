@@ -211,6 +211,9 @@ static bool build_location(struct load *load, const struct scope *scope,
     if (types->count > 0)
         qsort(types->items, types->count, sizeof(struct conf_type), build_compare_types);
     build_numbers(scope, location);
+    location->body_temp_path = scope_value(scope, D_client_body_temp_path)->text;
+    if (location->handler == HANDLE_PROXY && !build_proxy(load, scope, answering, location))
+        return false;
     build_error_log(load, scope, location);
     build_folder(scope, location);
     build_file_cache(scope, location);
@@ -458,5 +461,7 @@ bool build_conf(struct load *load)
         return false;
     build_number_locations(load);
     load->conf->log_file_count = load->log_files.count;
+    load->conf->upstreams = load->upstreams.items;
+    load->conf->upstream_count = load->upstreams.count;
     return true;
 }

@@ -150,6 +150,7 @@ enum conf_handler {
     HANDLE_UPLOAD, /* checks the whole body against pattern.h: "NONCE BYTES ok|bad\n" */
     HANDLE_STREAM, /* text/event-stream: an event each ?ms= (default 100), for ?for= ms, 0 no end */
     HANDLE_TUNNEL, /* 101 Upgrade: mw-tunnel, then echoes every byte until EOF */
+    HANDLE_PROXY,  /* proxy_pass */
 };
 
 /* What limit_req and limit_conn count requests by, and how many may come. */
@@ -226,6 +227,8 @@ struct conf_locations {
     const struct conf_location *const *regexes; /* in the order they are written */
     size_t regex_count;
 };
+struct conf_proxy;
+struct conf_upstream;
 
 /* open_file_cache and what belongs to it. */
 struct conf_file_cache {
@@ -293,6 +296,8 @@ struct conf_location {
     bool sendfile, tcp_nodelay, tcp_nopush, reset_timedout_connection, server_tokens, etag,
         internal;
     bool log_not_found, rewrite_log, uninitialized_variable_warn;
+    struct conf_str body_temp_path;         /* client_body_temp_path */
+    const struct conf_proxy *proxy;         /* HANDLE_PROXY: conf_proxy.h */
     int error_level;                        /* enum log_level of error_log */
     const struct conf_log_file *error_file; /* of this level's error_log; NULL: conf.error_log */
 };
@@ -379,7 +384,9 @@ struct conf {
     size_t location_count;
     const struct conf_named *variables;
     size_t variable_count;
-    const struct conf_regex *regexes; /* the newest; a chain */
+    const struct conf_regex *regexes;             /* the newest; a chain */
+    const struct conf_upstream *const *upstreams; /* conf_proxy.h */
+    size_t upstream_count;
     const struct conf_log_file *log_files;
     size_t log_file_count;
     const struct conf_zone *zones;

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "engine/conf/conf_fixture.h"
+#include "engine/conf/dump_fixture.h"
 #include "engine/conf/load.h"
 
 #define WHOLE 0 /* the text is a configuration of its own */
@@ -150,210 +151,78 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
                       " log=/srv/x,f,1,3,0,0 "},
     [D_access_log] = {LOCATION, "access_log y combined buffer=4k flush=2s;",
                       " log=/srv/y,combined,0,"},
+    [D_upstream] = {HTTP,
+                    "upstream u { server 127.0.0.1:1 weight=3 max_fails=2 fail_timeout=4s; "
+                    "server unix:/s backup; }",
+                    " upstream=u,127.0.0.1:1/3/2/4000,unix:/s/1/1/10000, "},
+    [D_least_conn] = {UPSTREAM, "least_conn;", " method=1 "},
+    [D_ip_hash] = {UPSTREAM, "ip_hash;", " method=2 "},
+    [D_hash] = {UPSTREAM, "hash $uri consistent;", " method=4 "},
+    [D_random] = {UPSTREAM, "random two least_conn;", " method=6 "},
+    [D_keepalive] = {UPSTREAM, "keepalive 9;", " idle=9 "},
+    [D_zone] = {UPSTREAM, "zone z 64k;", " zone=0 "},
+    [D_proxy_pass] = {LOCATION, "proxy_pass http://127.0.0.1:1/x;", " proxy=127.0.0.1:1/x "},
+    [D_proxy_http_version] = {LOCATION, "proxy_http_version 1.1; proxy_pass http://127.0.0.1:1;",
+                              " http_1_0=0 "},
+    [D_proxy_set_header] = {LOCATION, "proxy_set_header X-A b; proxy_pass http://127.0.0.1:1;",
+                            "X-A,Host,Connection,"},
+    [D_proxy_hide_header] = {LOCATION, "proxy_hide_header X-B; proxy_pass http://127.0.0.1:1;",
+                             " hide=x-b, "},
+    [D_proxy_pass_header] = {LOCATION, "proxy_pass_header Server; proxy_pass http://127.0.0.1:1;",
+                             " hidden=1fc00 "},
+    [D_proxy_ignore_headers] =
+        {LOCATION, "proxy_ignore_headers X-Accel-Redirect Vary; proxy_pass http://127.0.0.1:1;",
+         " ignored=101 "},
+    [D_proxy_method] = {LOCATION, "proxy_method PUT; proxy_pass http://127.0.0.1:1;", " method=1 "},
+    [D_proxy_pass_request_headers] =
+        {LOCATION, "proxy_pass_request_headers off; proxy_pass http://127.0.0.1:1;", " pass=1:0 "},
+    [D_proxy_pass_request_body] = {LOCATION,
+                                   "proxy_pass_request_body off; proxy_pass http://127.0.0.1:1;",
+                                   " pass=0:1 "},
+    [D_proxy_set_body] = {LOCATION, "proxy_set_body x; proxy_pass http://127.0.0.1:1;",
+                          " set_body=1 "},
+    [D_proxy_request_buffering] = {LOCATION,
+                                   "proxy_request_buffering off; proxy_pass http://127.0.0.1:1;",
+                                   " request_buffering=0 "},
+    [D_proxy_buffering] = {LOCATION, "proxy_buffering off; proxy_pass http://127.0.0.1:1;",
+                           " buffering=0 "},
+    [D_proxy_buffer_size] = {LOCATION, "proxy_buffer_size 2k; proxy_pass http://127.0.0.1:1;",
+                             " buffers=2048:"},
+    [D_proxy_buffers] = {LOCATION, "proxy_buffers 3 1k; proxy_pass http://127.0.0.1:1;", ":3072 "},
+    [D_proxy_max_temp_file_size] = {LOCATION,
+                                    "proxy_max_temp_file_size 0; proxy_pass http://127.0.0.1:1;",
+                                    " max_temp=0 "},
+    [D_proxy_temp_path] = {LOCATION, "proxy_temp_path t 1 2; proxy_pass http://127.0.0.1:1;",
+                           " temp=/srv/t "},
+    [D_proxy_connect_timeout] = {LOCATION,
+                                 "proxy_connect_timeout 1s; proxy_pass http://127.0.0.1:1;",
+                                 " times=1000:"},
+    [D_proxy_send_timeout] = {LOCATION, "proxy_send_timeout 2s; proxy_pass http://127.0.0.1:1;",
+                              ":2000:"},
+    [D_proxy_read_timeout] = {LOCATION, "proxy_read_timeout 3s; proxy_pass http://127.0.0.1:1;",
+                              ":3000 "},
+    [D_proxy_next_upstream] = {LOCATION,
+                               "proxy_next_upstream http_500 off; proxy_pass http://127.0.0.1:1;",
+                               " next=808:"},
+    [D_proxy_next_upstream_timeout] =
+        {LOCATION, "proxy_next_upstream_timeout 4s; proxy_pass http://127.0.0.1:1;", ":4000:"},
+    [D_proxy_next_upstream_tries] = {LOCATION,
+                                     "proxy_next_upstream_tries 5; proxy_pass http://127.0.0.1:1;",
+                                     ":5 "},
+    [D_proxy_intercept_errors] = {LOCATION,
+                                  "proxy_intercept_errors on; proxy_pass http://127.0.0.1:1;",
+                                  " intercept=1 "},
+    [D_proxy_redirect] = {LOCATION, "proxy_redirect http://a/ /b/; proxy_pass http://127.0.0.1:1;",
+                          " redirect=http://a/>/b/, "},
+    [D_proxy_socket_keepalive] = {LOCATION,
+                                  "proxy_socket_keepalive on; proxy_pass http://127.0.0.1:1;",
+                                  " socket_keepalive=1 "},
+    [D_proxy_busy_buffers_size] = {LOCATION, "proxy_busy_buffers_size 8k;", NULL},
+    [D_proxy_temp_file_write_size] = {LOCATION, "proxy_temp_file_write_size 8k;", NULL},
+    [D_proxy_headers_hash_max_size] = {LOCATION, "proxy_headers_hash_max_size 1;", NULL},
+    [D_proxy_headers_hash_bucket_size] = {LOCATION, "proxy_headers_hash_bucket_size 1;", NULL},
+    [D_client_body_temp_path] = {LOCATION, "client_body_temp_path b;", " body_temp=/srv/b "},
 };
-
-/* ---- a configuration as text ----------------------------------------------------------------- */
-
-static char dumped[16384];
-static size_t dumped_len;
-
-static __attribute__((format(printf, 1, 2))) void put(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    dumped_len += (size_t)vsnprintf(dumped + dumped_len, sizeof dumped - dumped_len, format, args);
-    va_end(args);
-    assert_true(dumped_len < sizeof dumped);
-}
-
-static void put_strings(const char *name, const struct conf_str *strings, size_t count)
-{
-    put("%s=", name);
-    for (size_t i = 0; i < count; i++)
-        put("%s,", strings[i].at);
-    put(" ");
-}
-
-static unsigned ms(uint64_t ns)
-{
-    return (unsigned)(ns / 1000000);
-}
-
-static void dump_main(const struct conf *conf)
-{
-    put(" daemon=%d master_process=%d fault_points=%d user=%s:%s pid=%s error_log=%s:%d "
-        "directory=%s ",
-        conf->daemon, conf->master_process, conf->fault_points, conf->user.at, conf->group.at,
-        conf->pid_path.at, conf->error_log.at, (int)conf->error_level, conf->working_directory.at);
-    put("workers=%u nofile=%u core=%u priority=%d shutdown=%u watchdog=%u backoff=%u:%u "
-        "reload=%u connections=%u multi_accept=%d ",
-        conf->workers, (unsigned)conf->rlimit_nofile, (unsigned)conf->rlimit_core, conf->priority,
-        ms(conf->shutdown_timeout_ns), ms(conf->watchdog_ns), ms(conf->backoff_min_ns),
-        ms(conf->backoff_max_ns), ms(conf->reload_timeout_ns), conf->worker_connections,
-        conf->multi_accept);
-    put_strings("env", conf->env, conf->env_count);
-    put("affinity=%d:", conf->affinity_auto);
-    for (size_t i = 0; i < conf->affinity_count; i++)
-        put("%u,", (unsigned)conf->affinity[i]);
-    put(" servers=%zu ", conf->server_count);
-    for (size_t i = 0; i < conf->listen_count; i++)
-        put("listen=%s,%d ", conf->listens[i].text.at, conf->listens[i].backlog);
-}
-
-static void dump_server(const struct conf_server *server)
-{
-    put_strings("names", server->names, server->name_count);
-    put("merge_slashes=%d ignore_invalid=%d underscores=%d header_timeout=%u buffers=%zu:%zu:%zu ",
-        server->merge_slashes, server->ignore_invalid_headers, server->underscores_in_headers,
-        ms(server->fallback->client_header_timeout_ns), server->client_header_buffer_size,
-        server->large_buffer_count, server->large_buffer_size);
-}
-
-static const char *file_name(const struct conf_tls_text *text)
-{
-    const char *slash = strrchr(text->text.at, '/');
-    return slash != NULL ? slash + 1 : text->text.at;
-}
-
-static void dump_tls(const struct conf_tls *tls)
-{
-    put("pairs=");
-    for (size_t i = 0; i < tls->pair_count; i++)
-        put("%s:%s,", file_name(&tls->pairs[i].certificate), file_name(&tls->pairs[i].key));
-    put(" password=%s protocols=%u ciphers=%s prefer=%d curves=%s cache=%d:%zu:%d:%zu session=%u "
-        "tickets=%d:",
-        file_name(&tls->password_file), tls->protocols, tls->ciphers.text.at,
-        tls->prefer_server_ciphers, tls->curves.text.at, (int)tls->cache, tls->builtin_sessions,
-        tls->shared, tls->zone, ms(tls->session_timeout_ns), tls->tickets);
-    for (size_t i = 0; i < tls->ticket_key_count; i++)
-        put("%s,", file_name(&tls->ticket_keys[i]));
-    put(" verify=%d:%u authorities=%s:%s:%s reject=%d record=%zu ", (int)tls->verify,
-        tls->verify_depth, file_name(&tls->client_certificate),
-        file_name(&tls->trusted_certificate), file_name(&tls->crl), tls->reject_handshake,
-        tls->buffer_size);
-}
-
-static void dump_lists(const struct conf_location *location)
-{
-    put_strings("index", location->index, location->index_count);
-    put("headers=");
-    for (size_t i = 0; i < location->header_count; i++)
-        put("%s%d,", location->headers[i].name.at, location->headers[i].always);
-    put(" types=");
-    for (size_t i = 0; i < location->type_count; i++)
-        put("%s:%s,", location->types[i].extension.at, location->types[i].type.at);
-    for (size_t i = 0; i < location->access_log_count; i++) {
-        const struct conf_access_log *log = &location->access_logs[i];
-        put(" log=%s,%s,%d,%zu,%zu,%u", log->file->path.at, log->format->name.at,
-            (int)log->format->escape, log->format->text.count, log->buffer_size, ms(log->flush_ns));
-    }
-    put(" ");
-}
-
-static void dump_rules(const struct conf_rule *rules, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        put("rule=%d:%d:%d:%d ", (int)rules[i].kind, rules[i].status, (int)rules[i].then,
-            rules[i].keeps_args);
-        if (rules[i].kind == RULE_IF)
-            put("test=%d:%d ", (int)rules[i].test, rules[i].negative);
-        dump_rules(rules[i].rules, rules[i].rule_count);
-    }
-}
-
-static void dump_access(const struct conf_location *location)
-{
-    put("access=");
-    for (size_t i = 0; i < location->access_count; i++)
-        put("%d:%d:%u,", location->access[i].allow, location->access[i].network.family,
-            location->access[i].network.bits);
-    put(" any=%d ", location->satisfy_any);
-    put_strings("except", location->except_methods, location->except_method_count);
-    put("proxies=");
-    for (size_t i = 0; i < location->proxy_count; i++)
-        put("%d:%u,", location->proxies[i].family, location->proxies[i].bits);
-    put(" real_ip=%s:%d ", location->real_ip_header.at, location->real_ip_recursive);
-}
-
-static void dump_limits(const char *name, const struct conf_limits *limits)
-{
-    put("%s=", name);
-    for (size_t i = 0; i < limits->count; i++)
-        put("%zu:%u:%u,", limits->rules[i].zone, (unsigned)limits->rules[i].burst,
-            (unsigned)limits->rules[i].delay);
-    put(" %s_limits=%d/%d/%d ", name, limits->status, limits->log_level, limits->dry_run);
-}
-
-static void dump_detours(const struct conf_location *location)
-{
-    static const struct conf_tries none;
-    const struct conf_tries *tries = location->tries == NULL ? &none : location->tries;
-    put("tries=");
-    for (size_t i = 0; i < tries->count; i++)
-        put("%d,", tries->tries[i].folder);
-    put("%d pages=", tries->status);
-    for (size_t i = 0; i < location->error_page_count; i++)
-        put("%d:%d,", location->error_pages[i].status, location->error_pages[i].answer);
-    put(" recursive=%d ", location->recursive_error_pages);
-}
-
-static void dump_location(const struct conf_location *location)
-{
-    put("path=%d%s root=%s:%d:%zu handler=%d label=%s default_type=%s rewrite_log=%d warn=%d ",
-        (int)location->match, location->path.at, location->root.segments[0].text.at,
-        location->aliased, location->aliased ? location->alias_skip : 0, (int)location->handler,
-        location->label.at, location->default_type.at, location->rewrite_log,
-        location->uninitialized_variable_warn);
-    dump_rules(location->rules, location->rule_count);
-    dump_access(location);
-    dump_limits("req", &location->limit_req);
-    dump_limits("conn", &location->limit_conn);
-    put("rate=%s:%s:%d ", location->limit_rate.segments[0].text.at,
-        location->limit_rate_after.segments[0].text.at, location->limits_rate);
-    dump_detours(location);
-    put("keepalive=%u:%u keepalive_requests=%u keepalive_time=%u body_timeout=%u send_timeout=%u "
-        "linger=%d:%u:%u body_buffer=%zu max_body=%u ",
-        ms(location->keepalive_timeout_ns), ms(location->keepalive_header_ns),
-        location->keepalive_requests, ms(location->keepalive_time_ns),
-        ms(location->client_body_timeout_ns), ms(location->send_timeout_ns),
-        (int)location->lingering_close, ms(location->lingering_time_ns),
-        ms(location->lingering_timeout_ns), location->client_body_buffer_size,
-        (unsigned)location->client_max_body_size);
-    put("sendfile=%d nodelay=%d nopush=%d reset=%d tokens=%d etag=%d internal=%d not_found=%d "
-        "error_level=%d ",
-        location->sendfile, location->tcp_nodelay, location->tcp_nopush,
-        location->reset_timedout_connection, location->server_tokens, location->etag,
-        location->internal, location->log_not_found, location->error_level);
-    put("files=%zu:%u:%u:%u:%d ", location->file_cache.max, ms(location->file_cache.inactive_ns),
-        ms(location->file_cache.valid_ns), location->file_cache.min_uses,
-        location->file_cache.errors);
-    dump_lists(location);
-}
-
-/* Everything but the sources, which a test changes by its text already. */
-static const char *dump(const struct conf *conf)
-{
-    dumped_len = 0;
-    dump_main(conf);
-    for (size_t i = 0; i < conf->zone_count; i++)
-        if (conf->zones[i].limit != NULL)
-            put("zone=%s:%zu:%u ", conf->zones[i].name.at, conf->zones[i].size,
-                (unsigned)conf->zones[i].limit->rate);
-    static const struct conf_map none;
-    for (size_t i = 0; i < conf->variable_count; i++) {
-        const struct conf_map *map = conf->variables[i].map;
-        map = map == NULL ? &none : map;
-        put("variable=%s:%zu:%zu:%zu ", conf->variables[i].name.at, map->exact.count,
-            map->heads.count, map->regexes.count);
-    }
-    for (size_t i = 0; i < conf->server_count; i++) {
-        dump_server(&conf->servers[i]);
-        dump_tls(conf->servers[i].tls);
-    }
-    for (size_t i = 0; i < conf->location_count; i++)
-        dump_location(conf->locations[i]);
-    return dumped;
-}
 
 /* ---- configurations with a line of the test's ------------------------------------------------ */
 
@@ -365,6 +234,8 @@ static const struct {
     {EVENTS, "events", "events {", "\n} http { server { listen 127.0.0.1:1; location / {} } }"},
     {HTTP, "http", "events {} http {", "\nserver { listen 127.0.0.1:1; location / {} } }"},
     {SERVER, "server", "events {} http { server { listen 127.0.0.1:1;", "\nlocation / {} } }"},
+    {UPSTREAM, "upstream", "events {} http { upstream u { server 127.0.0.1:1;",
+     "\n} server { listen 127.0.0.1:1; location / {} } }"},
     {LOCATION, "location", "events {} http { server { listen 127.0.0.1:1; location / {", "\n} } }"},
 };
 #define LEVELS (sizeof levels / sizeof levels[0])

@@ -9,6 +9,7 @@
 
 #include "engine/conf/arena.h"
 #include "engine/conf/conf.h"
+#include "engine/conf/conf_proxy.h"
 #include "engine/conf/lex.h"
 
 #define CONF_WORKERS_MAX 128
@@ -54,6 +55,7 @@ enum {
     LOCATION_IF = 128, /* `if` of a location */
     LIMIT_EXCEPT = 256,
     ANY_IF = SERVER_IF | LOCATION_IF,
+    UPSTREAM = 256,
 };
 
 /* An array that grows; its items lie in the configuration's own arena. */
@@ -67,6 +69,7 @@ struct value {
     bool set;
     uint64_t number, second;
     struct conf_str text;
+    struct conf_text compiled;
     struct place place;
 };
 
@@ -92,6 +95,14 @@ struct scope {
     bool tls_shared;                                /* ssl_session_cache */
     size_t tls_zone;
     uint64_t tls_builtin;
+    struct list upstream_servers; /* upstream: struct conf_upstream_server */
+    int balance;                  /* upstream: enum conf_balance */
+    struct conf_text balance_key;
+    struct list proxy_headers;                  /* struct conf_header */
+    struct list proxy_hide, proxy_pass_headers; /* struct conf_str, lower case */
+    struct list proxy_redirects;                /* struct proxy_redirect_wish */
+    struct conf_text proxy_target;              /* of proxy_pass, where it has variables */
+    struct place proxy_place;
     bool has_listen;
     size_t number; /* server: in conf.servers */
     /* location */
@@ -120,6 +131,13 @@ struct access_wish {
     struct place place;
 };
 
+/* A proxy_redirect until it is known where the location passes its requests. */
+struct proxy_redirect_wish {
+    bool preset; /* `default` */
+    struct conf_proxy_redirect redirect;
+    struct place place;
+};
+
 /* A listen address while servers are still being added. */
 struct listener {
     struct conf_listen listen;
@@ -144,6 +162,7 @@ struct load {
     size_t log_file_max; /* directives that name a log */
     struct list sources, env, affinity, log_files, formats, listeners, servers, zones, variables,
         locations;
+    struct list upstreams; /* struct conf_upstream *; upstreams.h */
 };
 
 typedef bool directive_setter(struct load *load, struct scope *scope,
@@ -263,6 +282,14 @@ bool listen_check_conflicts(struct load *load);
 bool build_tls(struct load *load, const struct scope *server, struct conf_server *out);
 bool build_tls_listen(struct load *load, const struct conf_listen *listen,
                       const struct place *place);
+/* answers.c: a location has one directive that says what is answered. */
+bool handler_use(struct load *load, struct scope *scope, const struct directive *directive,
+                 const struct statement *statement, enum conf_handler handler);
+
+/* proxy_build.c */
+/* `answering` is the level whose proxy_pass counts. */
+bool build_proxy(struct load *load, const struct scope *scope, const struct scope *answering,
+                 struct conf_location *location);
 
 /* build.c: everything was read; makes what conf.h promises. */
 bool build_conf(struct load *load);

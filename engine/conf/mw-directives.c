@@ -19,6 +19,7 @@ static const struct {
     {SERVER_IF, "if in server"},
     {LOCATION_IF, "if in location"},
     {LIMIT_EXCEPT, "limit_except"},
+    {UPSTREAM, "upstream"},
 };
 #define CONTEXTS (sizeof contexts / sizeof contexts[0])
 

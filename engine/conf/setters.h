@@ -32,6 +32,12 @@ directive_setter set_try_files, set_error_page;
 directive_setter set_map;
 /* rewrite.c */
 directive_setter set_set, set_if, set_rewrite, set_break, set_return;
+/* upstream.c */
+directive_setter set_upstream, set_balance, set_hash, set_random, set_upstream_zone;
+/* proxy.c */
+directive_setter set_proxy_pass, set_proxy_header, set_proxy_names, set_proxy_ignore;
+directive_setter set_proxy_text, set_proxy_buffers, set_proxy_next, set_proxy_redirect;
+directive_setter set_temp_path;
 /* logs.c */
 directive_setter set_error_log, set_log_format, set_access_log;
 

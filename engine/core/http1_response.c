@@ -53,19 +53,20 @@ enum http1_result http1_response_feed(struct http1_response *p, const char *buf,
 #define NAME_HASH(length, first, last) ((5 * (length) + 9 * (first) + 5 * (last)) & 63)
 
 static const uint8_t name_at_hash[64] = {
-#define N(symbol, text, length, first, last)                                                       \
+#define RESPONSE_NAME(symbol, text, length, first, last)                                           \
     [NAME_HASH(length, first, last)] = HTTP1_RESPONSE_##symbol,
-    HTTP1_RESPONSE_NAMES(N)
-#undef N
+#include "engine/core/http1_response_names.def"
+#undef RESPONSE_NAME
 };
 
 static const struct {
     const char *text;
     size_t len;
-} names[HTTP1_RESPONSE_NAME_COUNT] = {[HTTP1_RESPONSE_OTHER] = {"", 0},
-#define N(symbol, name, length, first, last) [HTTP1_RESPONSE_##symbol] = {name, length},
-                                      HTTP1_RESPONSE_NAMES(N)
-#undef N
+} names[HTTP1_RESPONSE_NAME_COUNT] = {
+    [HTTP1_RESPONSE_OTHER] = {"", 0},
+#define RESPONSE_NAME(symbol, name, length, first, last) [HTTP1_RESPONSE_##symbol] = {name, length},
+#include "engine/core/http1_response_names.def"
+#undef RESPONSE_NAME
 };
 
 uint8_t http1_response_name_of(const char *at, size_t len)

@@ -16,32 +16,12 @@
 
 #include "engine/core/http1.h"
 
-/* Headers that mean something to a proxy. N(SYMBOL, "name", length, first, last letter): the last
- * three make the hash by which a name is recognised; two names with one hash do not compile. */
-#define HTTP1_RESPONSE_NAMES(N)                                                                    \
-    N(CONTENT_LENGTH, "content-length", 14, 'c', 'h')                                              \
-    N(TRANSFER_ENCODING, "transfer-encoding", 17, 't', 'g')                                        \
-    N(CONNECTION, "connection", 10, 'c', 'n')                                                      \
-    N(KEEP_ALIVE, "keep-alive", 10, 'k', 'e')                                                      \
-    N(CONTENT_TYPE, "content-type", 12, 'c', 'e')                                                  \
-    N(UPGRADE, "upgrade", 7, 'u', 'e')                                                             \
-    N(LOCATION, "location", 8, 'l', 'n')                                                           \
-    N(REFRESH, "refresh", 7, 'r', 'h')                                                             \
-    N(SERVER, "server", 6, 's', 'r')                                                               \
-    N(DATE, "date", 4, 'd', 'e')                                                                   \
-    N(X_PAD, "x-pad", 5, 'x', 'd')                                                                 \
-    N(X_ACCEL_REDIRECT, "x-accel-redirect", 16, 'x', 't')                                          \
-    N(X_ACCEL_LIMIT_RATE, "x-accel-limit-rate", 18, 'x', 'e')                                      \
-    N(X_ACCEL_BUFFERING, "x-accel-buffering", 17, 'x', 'g')                                        \
-    N(X_ACCEL_EXPIRES, "x-accel-expires", 15, 'x', 's')                                            \
-    N(X_ACCEL_CHARSET, "x-accel-charset", 15, 'x', 't')
-
 enum http1_response_name {
     HTTP1_RESPONSE_OTHER,
-#define N(symbol, text, length, first, last) HTTP1_RESPONSE_##symbol,
-    HTTP1_RESPONSE_NAMES(N)
-#undef N
-        HTTP1_RESPONSE_NAME_COUNT
+#define RESPONSE_NAME(symbol, text, length, first, last) HTTP1_RESPONSE_##symbol,
+#include "engine/core/http1_response_names.def"
+#undef RESPONSE_NAME
+    HTTP1_RESPONSE_NAME_COUNT
 };
 /* enum http1_response_name of a header name in any letter case. */
 uint8_t http1_response_name_of(const char *at, size_t len);

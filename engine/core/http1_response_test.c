@@ -186,9 +186,9 @@ static void every_known_name_is_known(void **state)
         const char *name;
         uint8_t id;
     } all[] = {
-#define N(symbol, name, length, first, last) {name, HTTP1_RESPONSE_##symbol},
-        HTTP1_RESPONSE_NAMES(N)
-#undef N
+#define RESPONSE_NAME(symbol, name, length, first, last) {name, HTTP1_RESPONSE_##symbol},
+#include "engine/core/http1_response_names.def"
+#undef RESPONSE_NAME
     };
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)

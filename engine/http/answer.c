@@ -66,6 +66,8 @@ void answer_reset(struct exchange *x)
     x->answer.header_count = 0;
     x->answer.length_known = x->answer.chunked = false;
     x->answer.silent = x->answer.upgraded = false;
+    x->answer.from_upstream = x->answer.has_server = x->answer.has_date = false;
+    x->answer.passed = STR("");
     x->answer.content_type = STR("");
 }
 
@@ -207,29 +209,37 @@ static void answer_add_configured(struct exchange *x, struct builder *head)
     }
 }
 
-static void answer_add_status_line(struct builder *head, int status)
+static void answer_add_status_line(const struct answer *answer, struct builder *head)
 {
+    int status = answer->status;
     struct conf_str line = status_line(status);
-    builder_add(head, line);
-    if (line.len > 0)
+    if (line.len > 0 && !answer->from_upstream) {
+        builder_add(head, line);
         return;
+    }
     builder_add(head, STR("HTTP/1.1 "));
     builder_add_u64(head, (uint64_t)status);
-    builder_add(head, STR(" \r\n"));
+    builder_add_char(head, ' ');
+    if (answer->from_upstream)
+        builder_add(head, answer->reason);
+    builder_add(head, STR("\r\n"));
 }
 
 /* How the body's end is told: a length, chunks, or the connection's end. */
 static void answer_add_framing(struct exchange *x, struct builder *head)
 {
     struct answer *answer = &x->answer;
-    if (answer_is_bodiless(answer->status))
+    bool bodiless =
+        answer_is_bodiless(answer->status) ||
+        (answer->from_upstream && !answer->length_known && x->head.method_id == HTTP1_HEAD);
+    if (bodiless)
         return;
     if (answer->length_known) {
         builder_add(head, STR("Content-Length: "));
         builder_add_u64(head, answer->length);
         builder_add(head, STR("\r\n"));
     } else if (x->head.minor >= 1) {
-        answer->chunked = answer->body == BODY_PULL;
+        answer->chunked = answer->body >= BODY_PULL;
         builder_add(head, STR("Transfer-Encoding: chunked\r\n"));
     }
 }
@@ -254,14 +264,19 @@ struct conf_str exchange_head(struct exchange *x, bool close)
 {
     struct answer *answer = &x->answer;
     struct builder head;
-    if (x->sent_status != 0)
+    if (x->sent_status != 0) {
         answer->status = x->sent_status;
+        answer->reason = status_title(x->sent_status);
+    }
     builder_start(&head, &x->pool, 768);
-    answer->status = status_seen(answer->status);
-    answer_add_status_line(&head, answer->status);
-    builder_add(&head, answer_server_line(x));
+    if (!answer->from_upstream)
+        answer->status = status_seen(answer->status);
+    answer_add_status_line(answer, &head);
+    if (!answer->has_server)
+        builder_add(&head, answer_server_line(x));
     date_update(&x->site->date, x->site->wall_ns);
-    builder_add(&head, str_make(x->site->date.line, DATE_LINE_LEN));
+    if (!answer->has_date)
+        builder_add(&head, str_make(x->site->date.line, DATE_LINE_LEN));
     if (answer->content_type.len > 0 && !answer_is_bodiless(answer->status))
         answer_add_line(&head, STR("Content-Type"), answer->content_type);
     answer_add_framing(x, &head);
@@ -270,6 +285,7 @@ struct conf_str exchange_head(struct exchange *x, bool close)
                     close ? STR("Connection: close\r\n") : STR("Connection: keep-alive\r\n"));
     for (size_t i = 0; i < answer->header_count; i++)
         answer_add_line(&head, answer->headers[i].name, answer->headers[i].value);
+    builder_add(&head, answer->passed);
     answer_add_configured(x, &head);
     builder_add(&head, STR("\r\n"));
     bool head_only = x->head.method_id == HTTP1_HEAD || answer_is_bodiless(answer->status);

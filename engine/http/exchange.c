@@ -13,11 +13,13 @@
 #include "engine/http/route.h"
 #include "engine/http/secure.h"
 #include "engine/http/status.h"
+#include "engine/http/talk.h"
 #include "engine/http/uri.h"
 #include "engine/os/log.h"
 
 const struct handler *const handler_table[] = {
     [HANDLE_STATIC] = &handler_static,
+    [HANDLE_PROXY] = &handler_proxy,
     [HANDLE_STATUS_JSON] = &handler_status_json,
     [HANDLE_STATUS_PROMETHEUS] = &handler_status_prometheus,
     [HANDLE_STUB_STATUS] = &handler_stub_status,
@@ -298,6 +300,8 @@ void exchange_end(struct exchange *x)
     if (x->holds != NULL)
         limits_release(x);
     answer_drop_body(x);
+    if (x->talk != NULL)
+        talk_free(x->talk);
     pool_reset(&x->pool);
 }
 
@@ -324,16 +328,17 @@ uint64_t exchange_argument(const struct exchange *x, const char *name, uint64_t 
 bool exchange_must_close(const struct exchange *x)
 {
     const struct answer *answer = &x->answer;
-    bool endless = answer->body == BODY_PULL && !answer->length_known && !answer->upgraded;
-    return (endless && x->head.minor == 0) || status_note(answer->status).len > 0;
+    bool endless = answer->body >= BODY_PULL && !answer->length_known && !answer->upgraded;
+    bool note = !answer->from_upstream && status_note(answer->status).len > 0;
+    return (endless && x->head.minor == 0) || note;
 }
 
 void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)
 {
-    enum { MESSAGE_MAX = 1024, REQUEST_MAX = 512 };
+    enum { MESSAGE_MAX = 1024, REQUEST_MAX = 512, UPSTREAM_MAX = 512 };
     if (x->location != NULL && (int)level > x->location->error_level)
         return;
-    char message[MESSAGE_MAX], peer[INET6_ADDRSTRLEN] = "unix:";
+    char message[MESSAGE_MAX], upstream[UPSTREAM_MAX] = "", peer[INET6_ADDRSTRLEN] = "unix:";
     const union http_address *address = x->peer;
     if (address->plain.sa_family == AF_INET)
         inet_ntop(AF_INET, &address->in.sin_addr, peer, sizeof peer);
@@ -343,11 +348,14 @@ void exchange_log(const struct exchange *x, enum log_level level, const char *fo
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    if (x->talk != NULL)
+        talk_describe(x->talk, upstream, sizeof upstream);
     struct conf_str line = exchange_span(x, x->head.line), host = exchange_span(x, x->head.host);
     int line_len = line.len < REQUEST_MAX ? (int)line.len : REQUEST_MAX;
     const char *server =
         x->server != NULL && x->server->name_count > 0 ? x->server->names[0].at : "";
-    log_line(level, "*%llu %s, client: %s, server: %s, request: \"%.*s\"%s%.*s%s",
+    log_line(level, "*%llu %s, client: %s, server: %s, request: \"%.*s\"%s%s%.*s%s",
              (unsigned long long)x->client->number, message, peer, server, line_len, line.at,
-             host.len > 0 ? ", host: \"" : "", (int)host.len, host.at, host.len > 0 ? "\"" : "");
+             upstream, host.len > 0 ? ", host: \"" : "", (int)host.len, host.at,
+             host.len > 0 ? "\"" : "");
 }

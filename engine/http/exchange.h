@@ -30,6 +30,7 @@ enum { EXCHANGE_HEADERS_MAX = 100, ANSWER_HEADERS_MAX = 8, INTERNAL_REDIRECTS_MA
 
 struct access_logs;
 struct documents;
+struct upstreams;
 
 /* What all requests of a worker share. */
 struct http_site {
@@ -38,6 +39,7 @@ struct http_site {
     const struct zones *zones; /* parallel to conf->zones */
     struct access_logs *logs;
     struct documents *documents; /* NULL: every request opens its own */
+    const struct upstreams *upstreams;
     struct conf_str hostname;
     int slot;
     uint32_t generation;
@@ -72,9 +74,10 @@ struct http_client {
 
 enum answer_body {
     BODY_NONE,
-    BODY_MEMORY, /* answer.memory */
-    BODY_FILE,   /* answer.file_fd, from file_offset, length bytes */
-    BODY_PULL,   /* exchange_pull makes the next piece */
+    BODY_MEMORY,   /* answer.memory */
+    BODY_FILE,     /* answer.file_fd, from file_offset, length bytes */
+    BODY_PULL,     /* exchange_pull makes the next piece */
+    BODY_UPSTREAM, /* the driver has it from the server that was asked (engine/http/talk.h) */
 };
 
 struct answer_header {
@@ -90,10 +93,14 @@ struct answer {
     uint64_t file_offset;
     uint64_t length; /* of the body, where known */
     bool length_known;
-    bool chunked;     /* set by exchange_head */
-    bool chunks_over; /* the last chunk was made */
-    bool upgraded;    /* 101: from here on bytes go through exchange_input and exchange_pull */
-    bool silent;      /* close without a word (return 444) */
+    bool chunked;       /* set by exchange_head */
+    bool chunks_over;   /* the last chunk was made */
+    bool upgraded;      /* 101: from here on bytes go through exchange_input and exchange_pull */
+    bool silent;        /* close without a word (return 444) */
+    bool from_upstream; /* reason, passed and these are set: */
+    bool has_server, has_date; /* among the passed headers */
+    struct conf_str reason;    /* of the status line */
+    struct conf_str passed;    /* header lines as they are */
     struct conf_str content_type;
     struct answer_header headers[ANSWER_HEADERS_MAX];
     size_t header_count;
@@ -108,6 +115,8 @@ enum pull {
 };
 
 struct handler;
+struct talk;
+struct talk_try;
 
 struct exchange {
     struct http_site *site;
@@ -142,6 +151,9 @@ struct exchange {
     uint64_t rate_bytes, rate_after_bytes; /* limit_rate; 0: none */
     uint8_t map_depth;                     /* of maps that ask for each other */
     const union http_address *peer;        /* the client's, as far as known */
+
+    struct talk *talk;                 /* with servers behind us: talk.h; NULL: none */
+    struct talk_try *tries, *last_try; /* of all talks of this request */
 
     /* the answer */
     struct answer answer;

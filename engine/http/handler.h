@@ -17,6 +17,7 @@ struct handler {
 extern const struct handler *const handler_table[];
 
 extern const struct handler handler_static;
+extern const struct handler handler_proxy;
 extern const struct handler handler_status_json;
 extern const struct handler handler_status_prometheus;
 extern const struct handler handler_stub_status;

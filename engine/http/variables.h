@@ -15,4 +15,7 @@ bool variable_set(struct exchange *x, uint32_t index, struct conf_str value);
 /* Text with its variables replaced; at == NULL: no memory. */
 struct conf_str variable_expand(struct exchange *x, const struct conf_text *text);
 
+/* May this request header be seen (ignore_invalid_headers, underscores_in_headers)? */
+bool variable_header_counts(const struct exchange *x, const struct http1_header *header);
+
 #endif

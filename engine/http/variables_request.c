@@ -2,8 +2,7 @@
 #include "engine/http/uri.h"
 #include "engine/http/variables_impl.h"
 
-/* May this request header be seen (ignore_invalid_headers, underscores_in_headers)? */
-static bool variable_header_counts(const struct exchange *x, const struct http1_header *header)
+bool variable_header_counts(const struct exchange *x, const struct http1_header *header)
 {
     if (!header->odd || !x->server->ignore_invalid_headers)
         return true;

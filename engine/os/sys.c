@@ -114,6 +114,14 @@ int sys_getsockopt_int(int fd, int level, int name, int *value)
     return error ? error : (int)result_of(getsockopt(fd, level, name, value, &len));
 }
 
+int sys_socket_error(int fd)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    int result = (int)result_of(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
+    return result < 0 ? result : -error;
+}
+
 int sys_getsockname(int fd, struct sockaddr_storage *addr, socklen_t *len)
 {
     int error = refusal(FAULT_net_sockname);

@@ -282,6 +282,12 @@ static void worker_init_watchers(struct worker *w)
     ev_prepare_start(w->loop, &w->rest);
 }
 
+/* Where this worker's random choices begin: workers must not choose in step. */
+static uint64_t worker_seed(const struct worker *w)
+{
+    return w->site.now_ns ^ (uint64_t)w->site.pid << 32 ^ (uint64_t)w->args->slot << 17;
+}
+
 static int worker_open(struct worker *w)
 {
     const struct worker_args *args = w->args;
@@ -293,6 +299,7 @@ static int worker_open(struct worker *w)
         .board = args->board,
         .zones = args->zones,
         .logs = &w->logs,
+        .upstreams = &w->upstreams,
         .hostname = str_make(w->hostname, strlen(w->hostname)),
         .slot = args->slot,
         .generation = args->generation,
@@ -312,6 +319,11 @@ static int worker_open(struct worker *w)
         err = access_logs_open(&w->logs, args->conf, args->log_fds);
     if (err == 0)
         err = connections_init(w);
+    if (err == 0)
+        err = upstreams_open(&w->upstreams, args->conf, args->zones, worker_seed(w),
+                             (int)w->site.pid);
+    if (err == 0)
+        err = uplinks_init(w);
     if (err == 0)
         err = admission_init(w);
     if (err != 0) {
@@ -359,6 +371,9 @@ static void worker_close(struct worker *w)
 {
     worker_self = NULL;
     connections_free(w); /* requests that are cut short leave their log lines */
+    uplinks_free(w);
+    if (w->upstreams.groups != NULL)
+        upstreams_close(&w->upstreams);
     admission_free(w);
     documents_free(w->site.documents);
     if (w->logs.files != NULL)

@@ -12,7 +12,6 @@
 
 enum gauge { GAUGE_NONE, GAUGE_READING, GAUGE_WRITING, GAUGE_WAITING };
 
-static void turn_run(struct turn *t);
 static void connection_settle(struct connection *c);
 static void connection_close(struct turn *t, const struct conn_effect *effect);
 static void connection_defer(struct connection *c);
@@ -119,7 +118,7 @@ static uint32_t turn_sabotages(enum conn_event_kind kind)
     return bits;
 }
 
-static void turn_run(struct turn *t)
+void turn_run(struct turn *t)
 {
     struct connection *c = t->c;
     while (t->count > 0 && !t->ended) {
@@ -190,7 +189,7 @@ static void connection_watch(struct connection *c)
 {
     if (c->fresh)
         return;
-    int events = c->events;
+    int events = c->input_held ? c->events & ~EV_READ : c->events;
     if (c->read_waits_room && (events & EV_READ))
         events = EV_WRITE;
     if ((c->io.events & (EV_READ | EV_WRITE)) != events || !ev_is_active(&c->io)) {
@@ -354,6 +353,7 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
     connection_remember_peer(c, peer);
     c->last_nonce = 0;
     c->nodelay = c->vanishing = c->read_waits_room = false;
+    c->input_held = c->input_ended = false;
     c->fresh = true;
     link_append(&w->fresh, &c->link);
     ev_io_set(&c->io, fd, 0);

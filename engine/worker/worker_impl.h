@@ -7,7 +7,8 @@
  *   worker_shake.c   what comes before the first request: PROXY headers, TLS
  *   worker_io.c      moves bytes: receives, parses, sends
  *   worker_wire.c    how they move: plainly or through TLS
- *   worker_memory.c  buffers and flights, held only while a connection needs them */
+ *   worker_memory.c  buffers and flights, held only while a connection needs them
+ *   worker_upstream.h  servers that requests are passed to: four files of their own */
 #ifndef ENGINE_WORKER_WORKER_IMPL_H
 #define ENGINE_WORKER_WORKER_IMPL_H
 
@@ -19,7 +20,9 @@
 #include "engine/http/access_log.h"
 #include "engine/http/exchange.h"
 #include "engine/tls/tls.h"
+#include "engine/upstream/peers.h"
 #include "engine/worker/worker.h"
+#include "engine/worker/worker_relay.h"
 #include "scenarios/history/hist.h"
 
 enum {
@@ -49,13 +52,29 @@ struct flight {
     bool over;           /* answered and logged; what is left is a body nobody wants */
     bool corked;
     struct http1_body body;
-    struct conf_str prefix;      /* 100 Continue, as far as it is not sent yet */
-    struct conf_str head, piece; /* of the answer, as far as not sent yet */
+    struct conf_str prefix;             /* 100 Continue, as far as it is not sent yet */
+    struct conf_str head;               /* of the answer, as far as not sent yet */
+    struct conf_str frame, piece, tail; /* ... and a chunk's size, data, and end */
+    char frame_text[HTTP1_CHUNK_HEAD_MAX];
+    struct relay relay; /* an answer that another server gives */
+    bool body_held;     /* the client's body waits until some of it has gone to that server */
     uint64_t file_left;
     off_t file_at;
     struct buffer *out; /* room for pieces of a generated body */
     struct exchange x;
 };
+
+/* Its texts in the order in which they are sent. */
+#define FLIGHT_TEXTS(f)                                                                            \
+    {                                                                                              \
+        (f)->prefix, (f)->head, (f)->frame, (f)->piece, (f)->tail                                  \
+    }
+enum { FLIGHT_TEXT_COUNT = 5 };
+static inline bool flight_has_texts(const struct flight *flight)
+{
+    return flight->prefix.len > 0 || flight->head.len > 0 || flight->frame.len > 0 ||
+           flight->piece.len > 0 || flight->tail.len > 0;
+}
 
 struct link {
     struct link *prev, *next;
@@ -80,6 +99,8 @@ struct connection {
     bool deferred;
     bool fresh; /* just accepted: it is read once before it is watched */
     bool nodelay;
+    bool input_held;      /* a tunnel's server cannot take more: the client is not read */
+    bool input_ended;     /* a tunnel's client sends no more */
     bool read_waits_room; /* TLS must write before it can read on */
     bool vanishing;       /* sabotage.vanish: leaves no trace */
 };
@@ -96,6 +117,12 @@ struct listener {
 /* Another worker of this generation, by slot: when its heartbeat was last seen to move. */
 struct peer {
     uint64_t beat, moved_ns;
+};
+
+/* Idle connections to the servers of one group, the longest idle first. */
+struct uplink_pool {
+    struct link idle;
+    uint32_t count;
 };
 
 struct worker {
@@ -124,6 +151,8 @@ struct worker {
     struct connection *connections;
     struct link free, idle, deferred, fresh; /* idle: the longest idle first */
     uint64_t connection_number;
+    struct upstreams upstreams;
+    struct uplink_pool *uplink_pools; /* parallel to conf->upstreams */
 
     struct conn_limits *limits; /* parallel to conf.locations */
     struct buffer *spare_buffers;
@@ -182,6 +211,8 @@ struct turn {
 };
 void turn_push(struct turn *t, enum conn_event_kind kind, unsigned flags);
 void turn_push_event(struct turn *t, struct conn_event event);
+/* Decides on its events and those that come of them, then looks after the connection. */
+void turn_run(struct turn *t);
 
 /* ---- worker_shake.c ----------------------------------------------------------------------------
  */
@@ -217,10 +248,30 @@ void io_continue(struct turn *t);
 void io_begin_answer(struct turn *t);
 void io_send(struct turn *t);
 void io_enter_tunnel(struct turn *t);
+/* The exchange has its answer. */
+void io_push_response(struct turn *t);
+/* Reads the body where the exchange has come to want it. */
+void io_want_body(struct turn *t);
 /* The time a request waited for has come. */
 void io_wake(struct turn *t);
 /* Is there input that belongs to the next request? */
 bool io_buffered(const struct connection *c);
+
+/* ---- worker_upstream.c, worker_upstream_read.c, worker_uplink.c ---------------------------------
+ */
+
+/* After each call of exchange_*: asks a server if the exchange wants one, sends what has come of a
+ * streamed body. Afterwards there may be an answer. */
+void upstream_attend(struct turn *t);
+/* The request needs its server no more. */
+void upstream_drop(struct flight *flight);
+/* There is room for more of the answer. */
+void upstream_resume(struct connection *c);
+/* What the client sent through a tunnel. */
+void upstream_tunnel_send(struct turn *t);
+/* 0, or -ENOMEM. */
+int uplinks_init(struct worker *w);
+void uplinks_free(struct worker *w);
 
 /* ---- worker_memory.c ---------------------------------------------------------------------------
  */

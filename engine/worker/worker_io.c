@@ -8,6 +8,7 @@
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
+#include "engine/http/talk.h"
 #include "engine/worker/worker_impl.h"
 #include "faultinject/fault.h"
 
@@ -42,8 +43,24 @@ static void io_pass_to_tunnel(struct turn *t)
 {
     struct connection *c = t->c;
     struct buffer *in = c->in;
+    if (c->flight->x.answer.body == BODY_UPSTREAM) {
+        upstream_tunnel_send(t);
+        return;
+    }
     exchange_input(&c->flight->x, str_make(in->bytes + in->at, in->len - in->at));
     in->at = in->len; /* the bytes stay in place until the handler has taken them */
+    io_send(t);
+}
+
+static void io_end_of_tunnel(struct turn *t)
+{
+    struct connection *c = t->c;
+    c->input_ended = true;
+    if (c->flight->x.answer.body == BODY_UPSTREAM) {
+        upstream_tunnel_send(t);
+        return;
+    }
+    exchange_input_end(&c->flight->x);
     io_send(t);
 }
 
@@ -70,10 +87,8 @@ void io_receive(struct turn *t)
             io_pass_to_tunnel(t);
     } else if (got == 0) {
         turn_push(t, CONN_EV_END, 0);
-        if (tunnel) {
-            exchange_input_end(&c->flight->x);
-            io_send(t);
-        }
+        if (tunnel)
+            io_end_of_tunnel(t);
     } else if (got == -EAGAIN) {
         turn_push(t, CONN_EV_EMPTY, 0);
     } else {
@@ -181,10 +196,12 @@ void io_parse(struct turn *t)
 
 /* ---- executing it ---------------------------------------------------------------------------- */
 
-static void io_push_response(struct turn *t)
+void io_push_response(struct turn *t)
 {
     struct connection *c = t->c;
     const struct answer *answer = &c->flight->x.answer;
+    if (answer->body != BODY_UPSTREAM)
+        upstream_drop(c->flight);
     if (answer->silent) {
         turn_push(t, CONN_EV_ABANDONED, 0);
         return;
@@ -239,6 +256,25 @@ static void io_push_body_done(struct turn *t)
 
 static void io_executed(struct turn *t);
 
+void io_want_body(struct turn *t)
+{
+    struct flight *flight = t->c->flight;
+    if (t->c->conn.state == CONN_EXECUTING && exchange_wants_body(&flight->x) &&
+        !http1_body_done(&flight->body))
+        turn_push(t, CONN_EV_BODY_WANTED, 0);
+}
+
+/* A server that takes a streamed body slowly slows the client down. */
+static void io_hold_body(struct turn *t)
+{
+    struct flight *flight = t->c->flight;
+    const struct talk *talk = flight->x.talk;
+    if (talk == NULL || !talk->streams || talk->body.len == 0 || flight->body_held)
+        return;
+    flight->body_held = true;
+    turn_push(t, CONN_EV_BODY_HELD, 0);
+}
+
 void io_execute(struct turn *t)
 {
     struct connection *c = t->c;
@@ -267,9 +303,9 @@ static void io_executed(struct turn *t)
     struct flight *flight = c->flight;
     struct exchange *x = &flight->x;
     conn_use(&c->conn, &c->worker->limits[x->location->number]);
+    upstream_attend(t);
     if (!exchange_answered(x)) {
-        if (exchange_wants_body(x) && !http1_body_done(&flight->body))
-            turn_push(t, CONN_EV_BODY_WANTED, 0);
+        io_want_body(t);
         return;
     }
     if (!http1_body_done(&flight->body)) {
@@ -300,8 +336,13 @@ void io_parse_body(struct turn *t)
             return;
         }
     }
-    if (!had_answered && exchange_answered(&flight->x))
+    if (had_answered)
+        return;
+    upstream_attend(t);
+    if (exchange_answered(&flight->x))
         io_push_response(t);
+    else if (decoded == DECODED_MORE)
+        io_hold_body(t);
 }
 
 void io_respond(struct turn *t, int status)
@@ -330,9 +371,12 @@ void io_wake(struct turn *t)
     }
     bool held = x->handler == NULL; /* not even its location may be known */
     exchange_wake(x);
-    if (held)
+    if (held) {
         io_executed(t);
-    else if (exchange_answered(x))
+        return;
+    }
+    upstream_attend(t);
+    if (exchange_answered(x))
         io_push_response(t);
 }
 
@@ -357,13 +401,40 @@ static void io_set_cork(struct connection *c, bool on)
     c->flight->corked = on;
 }
 
+/* The next of what another server answers, framed as the head said. */
+static enum pull io_pull_relay(struct connection *c)
+{
+    struct flight *flight = c->flight;
+    struct answer *answer = &flight->x.answer;
+    enum pull made = relay_pull(c->worker, &flight->relay, flight->out, &flight->piece);
+    upstream_resume(c);
+    if (!answer->chunked || answer->chunks_over)
+        return made;
+    if (made == PULL_DATA) {
+        size_t len = http1_chunk_head(flight->frame_text, flight->piece.len);
+        flight->frame = str_make(flight->frame_text, len);
+        answer->chunks_over =
+            flight->relay.ended && !flight->relay.broken && relay_is_empty(&flight->relay);
+        flight->tail =
+            answer->chunks_over ? STR(HTTP1_CHUNK_TAIL HTTP1_CHUNK_LAST) : STR(HTTP1_CHUNK_TAIL);
+    } else if (made == PULL_END) {
+        answer->chunks_over = true;
+        flight->piece = STR(HTTP1_CHUNK_LAST);
+        made = PULL_DATA;
+    }
+    return made;
+}
+
 static enum pull io_pull(struct connection *c)
 {
     struct flight *flight = c->flight;
-    if (flight->out == NULL)
+    bool relayed = flight->x.answer.body == BODY_UPSTREAM;
+    if (flight->out == NULL && (!relayed || flight->relay.has_file))
         flight->out = buffer_take(c->worker, BUFFER_BYTES);
-    if (flight->out == NULL)
+    if (flight->out == NULL && (!relayed || flight->relay.has_file))
         return PULL_BROKEN;
+    if (relayed)
+        return io_pull_relay(c);
     return exchange_pull(&flight->x, flight->out->bytes, flight->out->size, &flight->piece);
 }
 
@@ -393,14 +464,9 @@ void io_begin_answer(struct turn *t)
     }
     if (!closes)
         io_set_nodelay(c);
-    if (answer->body == BODY_PULL && !answer->upgraded)
+    if (answer->body >= BODY_PULL && !answer->upgraded)
         io_pull(c); /* so that the first piece travels with the head */
     io_send(t);
-}
-
-static bool io_texts_wait(const struct flight *flight)
-{
-    return flight->prefix.len > 0 || flight->head.len > 0 || flight->piece.len > 0;
 }
 
 /* Has the answer more to send? Gets the next piece of a generated body. */
@@ -408,11 +474,11 @@ static enum pull io_next_piece(struct connection *c)
 {
     struct flight *flight = c->flight;
     struct exchange *x = &flight->x;
-    if (io_texts_wait(flight) || flight->file_left > 0)
+    if (flight_has_texts(flight) || flight->file_left > 0)
         return PULL_DATA;
     if (!exchange_answered(x) || c->conn.state == CONN_EXECUTING || c->conn.state == CONN_BODY)
         return PULL_WAIT; /* only a 100 Continue was to be sent */
-    if (x->answer.body != BODY_PULL)
+    if (x->answer.body < BODY_PULL)
         return PULL_END;
     if (x->answer.upgraded && c->conn.state == CONN_WRITING)
         return PULL_END; /* the 101 itself; the tunnel follows */
@@ -517,6 +583,7 @@ static void io_finish(struct turn *t)
     bool opens_tunnel = x->answer.upgraded && !tunnel;
     if (!opens_tunnel) {
         io_set_cork(c, false);
+        upstream_drop(flight);
         exchange_end(x);
         flight->over = true;
         if (http1_body_done(&flight->body)) {

@@ -55,8 +55,11 @@ void flight_give(struct worker *w, struct flight *flight)
 {
     if (flight == NULL)
         return;
-    if (!flight->over)
+    if (!flight->over) {
+        upstream_drop(flight);
         exchange_end(&flight->x);
+    }
+    relay_free(w, &flight->relay);
     buffer_give(w, flight->out);
     if (w->spare_flight_count >= SPARE_MAX) {
         free(flight);

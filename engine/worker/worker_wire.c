@@ -33,7 +33,8 @@ static size_t wire_account(struct connection *c, size_t sent)
     struct flight *flight = c->flight;
     size_t left = wire_shift(&flight->prefix, sent);
     size_t body = wire_shift(&flight->head, left);
-    size_t file = wire_shift(&flight->piece, body);
+    size_t data = wire_shift(&flight->frame, body);
+    size_t file = wire_shift(&flight->tail, wire_shift(&flight->piece, data));
     wire_count(c, sent - body, false);
     wire_count(c, body, true);
     return file;
@@ -42,11 +43,11 @@ static size_t wire_account(struct connection *c, size_t sent)
 /* ---- plainly --------------------------------------------------------------------------------- */
 
 /* The texts that are left to send, those that follow each other in memory as one. */
-static int wire_texts(const struct flight *flight, struct iovec iov[3])
+static int wire_texts(const struct flight *flight, struct iovec iov[FLIGHT_TEXT_COUNT])
 {
-    const struct conf_str texts[] = {flight->prefix, flight->head, flight->piece};
+    const struct conf_str texts[] = FLIGHT_TEXTS(flight);
     int count = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < FLIGHT_TEXT_COUNT; i++) {
         struct iovec *last = &iov[count - 1];
         if (texts[i].len == 0)
             continue;
@@ -71,10 +72,10 @@ static int wire_cut(struct iovec *iov, int count, size_t most)
     return count;
 }
 
-/* Sends prefix, head and piece in one call. Bytes sent, 0 where there is nothing, or -errno. */
+/* Sends all texts in one call. Bytes sent, 0 where there is nothing, or -errno. */
 static ssize_t wire_send_texts(struct connection *c, size_t most)
 {
-    struct iovec iov[3];
+    struct iovec iov[FLIGHT_TEXT_COUNT];
     int fd = c->client.fd, count = wire_cut(iov, wire_texts(c->flight, iov), most);
     ssize_t sent;
     if (count == 0)
@@ -117,10 +118,10 @@ static size_t record_size(const struct connection *c)
 static ssize_t record_gather(struct connection *c, size_t size)
 {
     const struct flight *flight = c->flight;
-    const struct conf_str texts[] = {flight->prefix, flight->head, flight->piece};
+    const struct conf_str texts[] = FLIGHT_TEXTS(flight);
     char *room = c->worker->scratch;
     size_t len = 0;
-    for (int i = 0; i < 3 && len < size; i++) {
+    for (int i = 0; i < FLIGHT_TEXT_COUNT && len < size; i++) {
         size_t part = texts[i].len < size - len ? texts[i].len : size - len;
         memcpy(room + len, texts[i].at, part);
         len += part;
@@ -140,7 +141,7 @@ static ssize_t wire_send_record(struct connection *c)
 {
     _Static_assert((int)RECORD_BYTES_MAX <= (int)BUFFER_BYTES, "a record fits into the scratch");
     struct flight *flight = c->flight;
-    struct iovec iov[3];
+    struct iovec iov[FLIGHT_TEXT_COUNT];
     size_t size = record_size(c);
     const char *at = c->worker->scratch;
     ssize_t len;
@@ -168,8 +169,7 @@ ssize_t wire_send(struct connection *c, size_t most)
     const struct flight *flight = c->flight;
     if (__builtin_expect(c->client.tls != NULL, 0))
         return wire_send_record(c);
-    bool texts = flight->prefix.len > 0 || flight->head.len > 0 || flight->piece.len > 0;
-    return texts ? wire_send_texts(c, most) : wire_send_file(c, most);
+    return flight_has_texts(flight) ? wire_send_texts(c, most) : wire_send_file(c, most);
 }
 
 ssize_t wire_recv(struct connection *c, char *buf, size_t len)

@@ -1,24 +1,28 @@
-/* The kernel facts as Linux has them: linux_SYMBOL() for each line of facts.def. Each runs in a
+/* The kernel facts as Linux has them, linux_SYMBOL() for each line of facts.def: signals and
+ * processes. Each runs in a
  * process of its own, so what it does to signals and limits is gone with it. Waiting is always for
  * something that happens, with a bound. */
 #ifndef ENGINE_SIM_SIM_FACTS_LINUX_RIG_H
 #define ENGINE_SIM_SIM_FACTS_LINUX_RIG_H
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 10000 };
+/* LINUX_CANNOT - errno: this user may not ask. */
+enum { PATIENCE_MS = 10000, LINUX_CANNOT = -1000 };
 
 static volatile sig_atomic_t linux_count;
 
@@ -71,7 +75,7 @@ static pid_t linux_child(void (*prepare)(void))
 }
 
 /* A child that has executed another program; a pipe that closes on exec tells when. */
-static pid_t linux_exec_child(void (*handler)(int))
+static pid_t linux_exec_child_after(void (*handler)(int), void (*prepare)(void))
 {
     int gone[2];
     char byte;
@@ -80,6 +84,8 @@ static pid_t linux_exec_child(void (*handler)(int))
     pid_t pid = fork();
     if (pid == 0) {
         linux_handle(SIGUSR1, handler);
+        if (prepare != NULL)
+            prepare();
         execl("/bin/sleep", "sleep", "60", (char *)NULL);
         _exit(127);
     }
@@ -88,6 +94,11 @@ static pid_t linux_exec_child(void (*handler)(int))
         ;
     close(gone[0]);
     return pid;
+}
+
+static pid_t linux_exec_child(void (*handler)(int))
+{
+    return linux_exec_child_after(handler, NULL);
 }
 
 /* Until the child is a zombie, which this leaves there. */
@@ -227,6 +238,87 @@ static long linux_ignoring_discards_pending(void)
     return linux_count;
 }
 
+static long linux_exec_keeps_mask(void)
+{
+    linux_mask(SIG_BLOCK, SIGTERM);
+    pid_t pid = linux_exec_child(SIG_DFL);
+    kill(pid, SIGTERM);
+    kill(pid, SIGKILL);
+    return linux_wait_killer(pid);
+}
+
+/* Of a process, as /proc tells. */
+static bool linux_pends(pid_t pid, int number)
+{
+    char path[64], line[256];
+    unsigned long long set = 0, one;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    FILE *status = fopen(path, "r");
+    while (status != NULL && fgets(line, sizeof(line), status) != NULL)
+        if (sscanf(line, "SigPnd: %llx", &one) == 1 || sscanf(line, "ShdPnd: %llx", &one) == 1)
+            set |= one;
+    if (status != NULL)
+        fclose(status);
+    return (set >> (number - 1) & 1) != 0;
+}
+
+static void linux_has_pending(void)
+{
+    kill(getpid(), SIGTERM);
+}
+
+static long linux_exec_keeps_pending(void)
+{
+    linux_mask(SIG_BLOCK, SIGTERM);
+    return linux_pends(linux_exec_child_after(SIG_DFL, linux_has_pending), SIGTERM);
+}
+
+static long linux_stop_tells_parent(void)
+{
+    int status;
+    linux_handle(SIGCHLD, linux_counts);
+    pid_t pid = linux_child(NULL);
+    kill(pid, SIGSTOP);
+    while (waitpid(pid, &status, WUNTRACED) != pid)
+        ;
+    kill(pid, SIGCONT);
+    while (waitpid(pid, &status, WCONTINUED) != pid)
+        ;
+    for (int ms = 0; ms < PATIENCE_MS && linux_count < 2; ms++)
+        poll(NULL, 0, 1); /* it tells when it runs again, which is after waitpid knows */
+    return linux_count;
+}
+
+static int linux_out; /* a child's pipe */
+
+static void linux_tells(int number)
+{
+    (void)number;
+    linux_count = linux_count + (write(linux_out, "x", 1) == 1);
+}
+
+/* The child is in this process's group, the other one is not. */
+static long linux_group_is_signalled(void)
+{
+    int out[2];
+    char byte;
+    if (pipe(out) != 0)
+        return -1;
+    linux_out = out[1];
+    linux_handle(SIGUSR1, linux_tells);
+    linux_child(NULL);
+    pid_t other = linux_child(NULL);
+    setpgid(other, other);
+    kill(0, SIGUSR1);
+    long own = linux_count;
+    kill(other, SIGKILL); /* it has left the group that ends with this fact */
+    if (own != 1 || read(out[0], &byte, 1) != 1 || read(out[0], &byte, 1) != 1)
+        return -1;
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
+    poll(NULL, 0, 50); /* a third would have come */
+    return own * 10 + (read(out[0], &byte, 1) < 0);
+}
+
 /* ---- processes */
 
 static pid_t linux_zombie(void)
@@ -327,245 +419,140 @@ static long linux_subreaper_adopts(void)
     return linux_told(linux_orphan) == getpid();
 }
 
-/* ---- descriptors */
-
-static long linux_lowest_descriptor(void)
+/* The grandchild ends when its adopter lets it. */
+static pid_t linux_orphan_that_ends(int out)
 {
-    int first = open("/dev/null", O_RDONLY), second = open("/dev/null", O_RDONLY);
-    (void)second;
-    close(first);
-    return open("/dev/null", O_RDONLY) == first;
+    pid_t child = fork();
+    if (child != 0) {
+        waitpid(child, NULL, 0);
+        return child;
+    }
+    pid_t grandchild = fork();
+    long told = grandchild;
+    if (grandchild == 0)
+        for (;;)
+            pause();
+    _exit(write(out, &told, sizeof(told)) != (ssize_t)sizeof(told));
 }
 
-static int linux_exhaust(void)
+static long linux_adopted_is_waited_for(void)
 {
-    struct rlimit limit = {.rlim_cur = 24, .rlim_max = 24};
-    int fd, last = -1;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    while ((fd = dup(STDERR_FILENO)) >= 0)
-        last = fd;
-    return last;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t grandchild = (pid_t)linux_told(linux_orphan_that_ends);
+    linux_handle(SIGCHLD, linux_counts);
+    kill(grandchild, SIGKILL);
+    linux_await_end(grandchild);
+    return linux_count == 1 && waitpid(grandchild, NULL, 0) == grandchild;
 }
 
-static long linux_limit_gives_emfile(void)
+static long linux_wait_status_tells(void)
 {
-    linux_exhaust();
-    return open("/dev/null", O_RDONLY) < 0 ? errno : 0;
+    int exited = 0, killed = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(3);
+    waitpid(pid, &exited, 0);
+    pid = linux_child(NULL);
+    kill(pid, SIGKILL);
+    waitpid(pid, &killed, 0);
+    return WEXITSTATUS(exited) * 100 + WTERMSIG(exited) + WTERMSIG(killed) + 2;
 }
 
-static struct sockaddr_in linux_address;
-
-static int linux_listen(int backlog)
+/* The next fork gets the number after this one, or the first after it that is free. */
+static bool linux_set_last_pid(pid_t pid)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    socklen_t len = sizeof(linux_address);
-    linux_address =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct sockaddr *address = (struct sockaddr *)(void *)&linux_address;
-    if (bind(fd, address, len) != 0 || getsockname(fd, address, &len) != 0)
+    FILE *file = fopen("/proc/sys/kernel/ns_last_pid", "w");
+    bool written = file != NULL && fprintf(file, "%d", (int)pid) > 0;
+    return file != NULL && fclose(file) == 0 && written;
+}
+
+static long linux_reuse(void)
+{
+    pid_t dead = linux_zombie();
+    if (!linux_set_last_pid(dead - 1))
+        return LINUX_CANNOT - errno;
+    bool passed_over = linux_child(NULL) != dead;
+    waitpid(dead, NULL, 0);
+    linux_set_last_pid(dead - 1);
+    return 10 * passed_over + (linux_child(NULL) == dead);
+}
+
+static pid_t linux_reuse_in_namespace(int out)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    long told = linux_reuse();
+    _exit(write(out, &told, sizeof(told)) != (ssize_t)sizeof(told));
+}
+
+/* In a namespace of numbers of its own, where nobody else forks. */
+static long linux_zombie_keeps_its_number(void)
+{
+    if (unshare(CLONE_NEWPID) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0)
+        return LINUX_CANNOT - errno;
+    return linux_told(linux_reuse_in_namespace);
+}
+
+/* The limit counts the processes of a user: this takes one that has no others. */
+static long linux_fork_limit_counts_zombies(void)
+{
+    struct rlimit limit = {.rlim_cur = 2, .rlim_max = 2};
+    if (setuid(1000000 + (uid_t)getpid()) != 0)
+        return LINUX_CANNOT - errno;
+    setrlimit(RLIMIT_NPROC, &limit);
+    pid_t dead = linux_zombie();
+    long error = dead > 0 && fork() < 0 ? errno : 0;
+    waitpid(dead, NULL, 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    return error * 10 + (pid > 0);
+}
+
+static long linux_memory_limit_gives_enomem(void)
+{
+    const rlim_t most = (rlim_t)1 << 30;
+    struct rlimit limit = {.rlim_cur = most, .rlim_max = most};
+    int status = 0;
+    setrlimit(RLIMIT_AS, &limit);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(mmap(NULL, most, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno
+                                                                                            : 0);
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+}
+
+static void linux_times(void)
+{
+    const struct itimerval often = {.it_interval = {.tv_usec = 20000}, .it_value = {0, 20000}};
+    linux_handle(SIGALRM, linux_tells);
+    linux_mask(SIG_BLOCK, SIGALRM);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+/* Blocked too while it is looked at, so that what comes after it goes on is not counted. */
+static long linux_stopped_timer_waits(void)
+{
+    int out[2], status;
+    if (pipe(out) != 0)
         return -1;
-    return backlog < 0 || listen(fd, backlog) == 0 ? fd : -1;
-}
-
-/* 0, or the errno the connect ends with; ETIMEDOUT: not within `ms`. */
-static int linux_await_connect(int fd, int ms)
-{
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    int error = 0;
-    socklen_t len = sizeof(error);
-    if (poll(&ready, 1, ms) <= 0)
-        return ETIMEDOUT;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    return error;
-}
-
-static int linux_begin_connect(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    if (connect(fd, (struct sockaddr *)(void *)&linux_address, sizeof(linux_address)) != 0 &&
-        errno != EINPROGRESS && errno != ECONNREFUSED)
-        return -1;
-    return fd;
-}
-
-static int linux_connected(void)
-{
-    int fd = linux_begin_connect();
-    return linux_await_connect(fd, PATIENCE_MS) == 0 ? fd : -1;
-}
-
-static void linux_await_input(int fd)
-{
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    poll(&ready, 1, PATIENCE_MS);
-}
-
-static int linux_accept(int listener)
-{
-    linux_await_input(listener);
-    return accept(listener, NULL, NULL);
-}
-
-static long linux_accept_at_limit(void)
-{
-    int fd = linux_listen(1);
-    linux_exhaust();
-    return accept(fd, NULL, NULL) < 0 ? errno : 0;
-}
-
-static long linux_emfile_keeps_client(void)
-{
-    int fd = linux_listen(1);
-    linux_connected();
-    int last = linux_exhaust();
-    if (linux_accept(fd) >= 0 || errno != EMFILE)
-        return 0;
-    close(last);
-    return linux_accept(fd) == last;
-}
-
-/* The new program is a shell that looks for the descriptor among its own. */
-static long linux_close_on_exec(void)
-{
-    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 9), status = 0;
+    linux_out = out[1];
     pid_t pid = fork();
     if (pid == 0) {
-        if (fd != 9)
-            _exit(4);
-        execl("/bin/sh", "sh", "-c", "test -e /proc/self/fd/9 && exit 1; exit 0", (char *)NULL);
-        _exit(127);
+        linux_times();
+        raise(SIGSTOP);
+        const struct itimerval never = {.it_value = {0, 0}};
+        setitimer(ITIMER_REAL, &never, NULL);
+        linux_mask(SIG_UNBLOCK, SIGALRM);
+        _exit(linux_count);
     }
+    waitpid(pid, &status, WUNTRACED);
+    poll(NULL, 0, 100);
+    kill(pid, SIGCONT);
     waitpid(pid, &status, 0);
-    return WEXITSTATUS(status) + 2 * (fcntl(fd, F_GETFD) < 0);
-}
-
-static long linux_channel_end_by_last_copy(void)
-{
-    int fds[2];
-    char byte;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds) != 0)
-        return -1;
-    pid_t pid = linux_child(NULL);
-    close(fds[1]);
-    bool before = recv(fds[0], &byte, 1, 0) < 0 && errno == EAGAIN;
-    kill(pid, SIGKILL);
-    linux_await_end(pid);
-    return before && recv(fds[0], &byte, 1, 0) == 0;
-}
-
-/* ---- listeners and connections */
-
-static long linux_refused_without_listener(void)
-{
-    linux_listen(-1); /* a port that is ours, and nobody listens */
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    return connect(fd, (struct sockaddr *)(void *)&linux_address, sizeof(linux_address)) ? errno
-                                                                                         : 0;
-}
-
-static long linux_listener_is_shared(void)
-{
-    int fd = linux_listen(4);
-    linux_child(NULL);
-    close(fd);
-    return linux_connected() >= 0;
-}
-
-static long linux_backlog_plus_one(void)
-{
-    long connected = 0;
-    linux_listen(2);
-    for (int i = 0; i < 5; i++)
-        connected += linux_await_connect(linux_begin_connect(), 200) == 0;
-    return connected;
-}
-
-static long linux_dropped_syn_returns(void)
-{
-    struct timespec begun, done;
-    int listener = linux_listen(0);
-    linux_connected();
-    clock_gettime(CLOCK_MONOTONIC, &begun);
-    int late = linux_begin_connect();
-    linux_await_connect(late, 200);
-    linux_accept(listener);
-    if (linux_await_connect(late, PATIENCE_MS) != 0)
-        return -1;
-    clock_gettime(CLOCK_MONOTONIC, &done);
-    long ms = (done.tv_sec - begun.tv_sec) * 1000 + (done.tv_nsec - begun.tv_nsec) / 1000000;
-    return (ms + 100) / 1000;
-}
-
-/* What the client's recv says when something has come: 0 the end, else its errno. */
-static long linux_client_result(int client)
-{
-    char byte;
-    linux_await_input(client);
-    ssize_t got = recv(client, &byte, 1, 0);
-    return got == 0 ? 0 : got > 0 ? -1 : errno;
-}
-
-static long linux_closing_listener_resets_queue(void)
-{
-    int listener = linux_listen(4), client = linux_connected();
-    linux_await_input(listener);
-    close(listener);
-    return linux_client_result(client);
-}
-
-static long linux_unread_input_resets(void)
-{
-    int listener = linux_listen(4), client = linux_connected(), fd = linux_accept(listener);
-    send(client, "x", 1, 0);
-    linux_await_input(fd);
-    close(fd);
-    return linux_client_result(client);
-}
-
-static long linux_clean_close_ends(void)
-{
-    char byte;
-    int listener = linux_listen(4), client = linux_connected(), fd = linux_accept(listener);
-    send(client, "x", 1, 0);
-    linux_await_input(fd);
-    recv(fd, &byte, 1, 0);
-    close(fd);
-    return linux_client_result(client);
-}
-
-static long linux_closed_socket_resets_late_data(void)
-{
-    int listener = linux_listen(4), client = linux_connected();
-    close(linux_accept(listener));
-    if (linux_client_result(client) != 0)
-        return 0;
-    send(client, "x", 1, MSG_NOSIGNAL);
-    struct pollfd error = {.fd = client};
-    return poll(&error, 1, PATIENCE_MS) == 1 && (error.revents & (POLLERR | POLLHUP)) != 0 &&
-           send(client, "x", 1, MSG_NOSIGNAL) < 0;
-}
-
-static long linux_data_before_reset_is_read(void)
-{
-    struct linger at_once = {.l_onoff = 1};
-    char byte;
-    int listener = linux_listen(4), client = linux_connected(), fd = linux_accept(listener);
-    send(client, "x", 1, 0);
-    linux_await_input(fd);
-    setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    close(client);
-    struct pollfd error = {.fd = fd};
-    poll(&error, 1, PATIENCE_MS);
-    return recv(fd, &byte, 1, 0) == 1;
-}
-
-static long linux_half_close_is_end(void)
-{
-    char byte;
-    int listener = linux_listen(4), client = linux_connected(), fd = linux_accept(listener);
-    shutdown(client, SHUT_WR);
-    linux_await_input(fd);
-    return recv(fd, &byte, 1, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 #endif

@@ -9,10 +9,11 @@
 
 #include "engine/sim/sim_kernel.h"
 
-enum { RIG_PORT = 80, RIG_CLIENTS = 8 };
+enum { RIG_PORT = 80, RIG_CLIENTS = 64 };
 #define RIG_SECOND UINT64_C(1000000000)
 
 struct rig {
+    bool hands_off; /* what is in an inbox stays there */
     int signals[KERNEL_PROCS_MAX];
     struct {
         bool connected, refused, ended, reset;
@@ -26,7 +27,7 @@ static struct rig rig;
 static void rig_run(struct kernel *k, unsigned process)
 {
     struct kernel_note note;
-    while (kernel_inbox(k, process, &note))
+    while (!rig.hands_off && kernel_inbox(k, process, &note))
         ;
 }
 

@@ -1,4 +1,5 @@
-/* The kernel facts as the simulation has them: simulated_SYMBOL() for each line of facts.def. */
+/* The kernel facts as the simulation has them, simulated_SYMBOL() for each line of facts.def:
+ * signals and processes. */
 #ifndef ENGINE_SIM_SIM_FACTS_SIMULATED_RIG_H
 #define ENGINE_SIM_SIM_FACTS_SIMULATED_RIG_H
 
@@ -141,6 +142,49 @@ static long simulated_ignoring_discards_pending(void)
     return rig.signals[p];
 }
 
+static long simulated_exec_keeps_mask(void)
+{
+    unsigned p = rig_start(), child = (unsigned)kernel_fork(K, p);
+    kernel_mask(K, child, KERNEL_BIT(SIGTERM));
+    kernel_exec(K, child);
+    rig_kill(child, SIGTERM);
+    rig_pass(RIG_SECOND);
+    rig_kill(child, SIGKILL);
+    return rig_killer(p, child);
+}
+
+static long simulated_exec_keeps_pending(void)
+{
+    unsigned p = rig_start();
+    kernel_mask(K, p, KERNEL_BIT(SIGTERM));
+    rig_kill(p, SIGTERM);
+    kernel_exec(K, p);
+    return (K->processes[p].pending & KERNEL_BIT(SIGTERM)) != 0;
+}
+
+static long simulated_stop_tells_parent(void)
+{
+    unsigned p = rig_start(), child = (unsigned)kernel_fork(K, p);
+    kernel_handle(K, p, KERNEL_BIT(SIGCHLD), 0);
+    rig_kill(child, SIGSTOP);
+    rig_pass(RIG_SECOND);
+    rig_kill(child, SIGCONT);
+    rig_pass(RIG_SECOND);
+    return rig.signals[p];
+}
+
+static long simulated_group_is_signalled(void)
+{
+    unsigned p = rig_start();
+    kernel_lead_group(K, p);
+    kernel_handle(K, p, KERNEL_BIT(SIGUSR1), 0);
+    unsigned child = (unsigned)kernel_fork(K, p), other = (unsigned)kernel_fork(K, p);
+    kernel_lead_group(K, other);
+    kernel_kill_group(K, rig_pid(p), SIGUSR1);
+    rig_pass(RIG_SECOND);
+    return rig.signals[other] == 0 ? rig.signals[p] * 10 + rig.signals[child] : -1;
+}
+
 /* ---- processes */
 
 static long simulated_zombie_is_signalled(void)
@@ -194,182 +238,83 @@ static long simulated_subreaper_adopts(void)
     return K->processes[grandchild].parent == p;
 }
 
-/* ---- descriptors */
-
-static long simulated_lowest_descriptor(void)
+static long simulated_adopted_is_waited_for(void)
 {
     unsigned p = rig_start();
-    int first = kernel_open(K, p);
-    kernel_open(K, p);
-    kernel_close(K, p, first);
-    return kernel_open(K, p) == first;
-}
-
-/* Opens all that can be opened. */
-static int rig_exhaust(unsigned process)
-{
-    int fd, last = -1;
-    while ((fd = kernel_open(K, process)) >= 0)
-        last = fd;
-    return last;
-}
-
-static long simulated_limit_gives_emfile(void)
-{
-    unsigned p = rig_start();
-    K->processes[p].fd_limit = 10;
-    rig_exhaust(p);
-    return -kernel_open(K, p);
-}
-
-static long simulated_accept_at_limit(void)
-{
-    unsigned p = rig_start();
-    int fd = kernel_listen(K, p, RIG_PORT, 1);
-    K->processes[p].fd_limit = 10;
-    rig_exhaust(p);
-    return -kernel_accept(K, p, fd);
-}
-
-static long simulated_emfile_keeps_client(void)
-{
-    unsigned p = rig_start(), client;
-    int fd = rig_connected(p, &client);
-    K->processes[p].fd_limit = 10;
-    int last = rig_exhaust(p);
-    if (kernel_accept(K, p, fd) != -EMFILE)
-        return 0;
-    kernel_close(K, p, last);
-    return kernel_accept(K, p, fd) == last;
-}
-
-static long simulated_close_on_exec(void)
-{
-    unsigned p = rig_start();
-    int fd = kernel_open(K, p);
-    kernel_close_on_exec(K, p, fd);
-    unsigned child = (unsigned)kernel_fork(K, p);
-    kernel_exec(K, child);
-    return (kernel_file(K, child, fd) != NULL) + 2 * (kernel_file(K, p, fd) == NULL);
-}
-
-static long simulated_channel_end_by_last_copy(void)
-{
-    unsigned p = rig_start();
-    uint32_t word;
-    int fds[2];
-    kernel_socketpair(K, p, fds);
-    unsigned child = (unsigned)kernel_fork(K, p);
-    kernel_close(K, p, fds[1]);
-    int before = kernel_channel_recv(K, p, fds[0], &word);
+    int status;
+    K->processes[p].subreaper = true;
+    kernel_handle(K, p, KERNEL_BIT(SIGCHLD), 0);
+    unsigned child = (unsigned)kernel_fork(K, p), grandchild = (unsigned)kernel_fork(K, child);
     kernel_exit(K, child, 0);
-    return before == -EAGAIN && kernel_channel_recv(K, p, fds[0], &word) == 0;
-}
-
-/* ---- listeners and connections */
-
-static long simulated_refused_without_listener(void)
-{
-    rig_start();
-    kernel_connect(K, RIG_PORT, 0);
     rig_pass(RIG_SECOND);
-    return rig.clients[0].refused ? ECONNREFUSED : 0;
+    kernel_waitpid(K, p, rig_pid(child), &status);
+    rig.signals[p] = 0;
+    rig_kill(grandchild, SIGKILL);
+    rig_pass(RIG_SECOND);
+    uint32_t pid = rig_pid(grandchild);
+    return rig.signals[p] == 1 && kernel_waitpid(K, p, pid, &status) == (int)pid;
 }
 
-static long simulated_listener_is_shared(void)
+static long simulated_wait_status_tells(void)
+{
+    unsigned p = rig_start(), exits = (unsigned)kernel_fork(K, p);
+    unsigned dies = (unsigned)kernel_fork(K, p);
+    int exited = 0, killed = 0;
+    kernel_exit(K, exits, 3 << 8);
+    rig_kill(dies, SIGKILL);
+    kernel_waitpid(K, p, rig_pid(exits), &exited);
+    kernel_waitpid(K, p, rig_pid(dies), &killed);
+    return (exited >> 8) * 100 + (exited & 127) + (killed & 127) + 2;
+}
+
+static long simulated_zombie_keeps_its_number(void)
+{
+    unsigned p = rig_start(), dead = (unsigned)kernel_fork(K, p);
+    uint32_t pid = rig_pid(dead);
+    int status;
+    kernel_exit(K, dead, 0);
+    K->pid_last = pid - 1;
+    bool passed_over = rig_pid((unsigned)kernel_fork(K, p)) != pid;
+    kernel_waitpid(K, p, pid, &status);
+    K->pid_last = pid - 1;
+    return 10 * passed_over + (rig_pid((unsigned)kernel_fork(K, p)) == pid);
+}
+
+static long simulated_fork_limit_counts_zombies(void)
 {
     unsigned p = rig_start();
-    int fd = kernel_listen(K, p, RIG_PORT, 4);
-    kernel_fork(K, p);
-    kernel_close(K, p, fd);
-    kernel_connect(K, RIG_PORT, 0);
-    rig_pass(RIG_SECOND);
-    return rig.clients[0].connected;
+    int status;
+    K->process_limit = 2;
+    unsigned dead = (unsigned)kernel_fork(K, p);
+    kernel_exit(K, dead, 0);
+    long error = -kernel_fork(K, p);
+    kernel_waitpid(K, p, rig_pid(dead), &status);
+    return error * 10 + (kernel_fork(K, p) > 0);
 }
 
-static long simulated_backlog_plus_one(void)
+static long simulated_memory_limit_gives_enomem(void)
 {
     unsigned p = rig_start();
-    long connected = 0;
-    kernel_listen(K, p, RIG_PORT, 2);
-    for (unsigned i = 0; i < 5; i++)
-        kernel_connect(K, RIG_PORT, i);
-    rig_pass(RIG_SECOND / 5);
-    for (unsigned i = 0; i < 5; i++)
-        connected += rig.clients[i].connected;
-    return connected;
+    kernel_map(K, p, 1000);
+    K->processes[p].memory_limit = 1500;
+    unsigned child = (unsigned)kernel_fork(K, p);
+    return -kernel_map(K, child, 1000);
 }
 
-static long simulated_dropped_syn_returns(void)
+static long simulated_stopped_timer_waits(void)
 {
     unsigned p = rig_start();
-    int fd = kernel_listen(K, p, RIG_PORT, 0);
-    kernel_connect(K, RIG_PORT, 0);
-    kernel_connect(K, RIG_PORT, 1);
-    uint64_t begun_ns = K->now_ns;
-    rig_pass(RIG_SECOND / 5);
-    kernel_accept(K, p, fd);
-    rig_pass(4 * RIG_SECOND);
-    return (long)((rig.clients[1].connected_ns - begun_ns) / RIG_SECOND);
-}
-
-static long simulated_closing_listener_resets_queue(void)
-{
-    unsigned p = rig_start(), client;
-    int fd = rig_connected(p, &client);
-    kernel_close(K, p, fd);
-    return rig_client_result();
-}
-
-static long simulated_unread_input_resets(void)
-{
-    unsigned p = rig_start(), client;
-    int fd = kernel_accept(K, p, rig_connected(p, &client));
-    rig_send(client);
-    kernel_close(K, p, fd);
-    return rig_client_result();
-}
-
-static long simulated_clean_close_ends(void)
-{
-    unsigned p = rig_start(), client;
-    struct kernel_segment got;
-    int fd = kernel_accept(K, p, rig_connected(p, &client));
-    rig_send(client);
-    kernel_recv(K, p, fd, &got);
-    kernel_close(K, p, fd);
-    return rig_client_result();
-}
-
-static long simulated_closed_socket_resets_late_data(void)
-{
-    unsigned p = rig_start(), client;
-    int fd = kernel_accept(K, p, rig_connected(p, &client));
-    kernel_close(K, p, fd);
-    rig_send(client);
-    rig_pass(RIG_SECOND);
-    return rig.clients[0].reset;
-}
-
-static long simulated_data_before_reset_is_read(void)
-{
-    unsigned p = rig_start(), client;
-    struct kernel_segment got;
-    int fd = kernel_accept(K, p, rig_connected(p, &client));
-    rig_send(client);
-    kernel_client_close(K, client, true);
-    rig_pass(RIG_SECOND / 10);
-    return kernel_recv(K, p, fd, &got) == RECV_DATA;
-}
-
-static long simulated_half_close_is_end(void)
-{
-    unsigned p = rig_start(), client;
-    struct kernel_segment got;
-    int fd = kernel_accept(K, p, rig_connected(p, &client));
-    kernel_client_close(K, client, false);
-    rig_pass(RIG_SECOND / 10);
-    return kernel_recv(K, p, fd, &got) == RECV_END ? 0 : -1;
+    struct kernel_note note;
+    long found = 0;
+    rig.hands_off = true;
+    kernel_timer(K, p, K->now_ns + RIG_SECOND, 1);
+    rig_kill(p, SIGSTOP);
+    rig_pass(2 * RIG_SECOND);
+    bool early = kernel_inbox(K, p, &note);
+    rig_kill(p, SIGCONT);
+    while (kernel_inbox(K, p, &note))
+        found++;
+    return early ? -1 : found;
 }
 
 #undef K

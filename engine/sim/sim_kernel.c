@@ -1,5 +1,6 @@
-/* Time, processes and signals of the simulated kernel. Descriptors and connections: sim_net.c. */
-#include "engine/sim/sim_kernel.h"
+/* Time, processes and signals of the simulated kernel. Descriptors: sim_files.c, connections:
+ * sim_net.c. */
+#include "engine/sim/sim_kernel_priv.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,6 +33,9 @@ void kernel_init(struct kernel *k, const struct kernel_hooks *hooks, void *owner
     k->latency_ns = 50000;
     k->pid_last = 99;
     k->pid_max = 32768;
+    k->process_limit = 0;
+    k->migrate_req = false;
+    k->syn_linear_timeouts = 4;
     k->processes_used = 1;
     k->files_used = k->file_free = 0;
     k->turn_of = KERNEL_INIT;
@@ -256,10 +260,30 @@ static int new_process(struct kernel *k)
     return (int)k->processes_used++;
 }
 
+/* Those that are dead count until they are reaped. */
+static uint32_t count_processes(const struct kernel *k)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < k->processes_used; i++)
+        count += k->processes[i].state != KERNEL_FREE;
+    return count;
+}
+
+int kernel_map(struct kernel *k, unsigned process, int64_t bytes)
+{
+    struct kernel_process *p = &k->processes[process];
+    uint64_t sum = p->memory_bytes + (uint64_t)bytes;
+    if (bytes > 0 && p->memory_limit != 0 && sum > p->memory_limit)
+        return -ENOMEM;
+    p->memory_bytes = sum;
+    return 0;
+}
+
 /* The child has its parent's descriptors, handlers and mask; what is pending is the parent's. */
 int kernel_fork(struct kernel *k, unsigned parent)
 {
-    int child = new_process(k);
+    bool allowed = k->process_limit == 0 || count_processes(k) < k->process_limit;
+    int child = allowed ? new_process(k) : -EAGAIN;
     if (child < 0)
         return child;
     struct kernel_process *from = &k->processes[parent], *p = &k->processes[child];
@@ -267,6 +291,7 @@ int kernel_fork(struct kernel *k, unsigned parent)
     *p = (struct kernel_process){
         .pid = new_pid(k),
         .epoch = epoch,
+        .group = from->group,
         .parent = (uint16_t)parent,
         .state = KERNEL_RUNS,
         .blocked = from->blocked,
@@ -276,6 +301,8 @@ int kernel_fork(struct kernel *k, unsigned parent)
         .delay_ns = from->delay_ns,
         .jitter_ns = from->jitter_ns,
         .random = sim_random_stream(from->random.state, k->pid_last),
+        .memory_bytes = from->memory_bytes,
+        .memory_limit = from->memory_limit,
         .fd_limit = from->fd_limit,
         .fd_count = from->fd_count,
         .fd_lowest = from->fd_lowest,
@@ -296,6 +323,7 @@ void kernel_exec(struct kernel *k, unsigned process)
 {
     struct kernel_process *p = &k->processes[process];
     p->handled = 0;
+    p->memory_bytes = 0;
     for (int fd = 0; fd < KERNEL_FDS_MAX; fd++)
         if (p->fds[fd] != 0 && p->close_on_exec[fd / 32] & KERNEL_BIT(fd % 32))
             kernel_close(k, process, fd);
@@ -378,6 +406,13 @@ int kernel_waitpid(struct kernel *k, unsigned parent, uint32_t pid, int *status)
 /* ---- signals ----------------------------------------------------------------------------------
  */
 
+/* A parent hears of stops as it does of ends. */
+static void tell_parent_of_stop(struct kernel *k, const struct kernel_process *p)
+{
+    if (p->parent != KERNEL_INIT)
+        kernel_kill(k, k->processes[p->parent].pid, SIGCHLD);
+}
+
 static void stop(struct kernel *k, unsigned process)
 {
     struct kernel_process *p = &k->processes[process];
@@ -386,15 +421,19 @@ static void stop(struct kernel *k, unsigned process)
     p->state = KERNEL_STOPPED;
     p->pending &= ~KERNEL_BIT(SIGCONT);
     set_stuck(k, p);
+    tell_parent_of_stop(k, p);
 }
 
 static void go_on(struct kernel *k, unsigned process)
 {
     struct kernel_process *p = &k->processes[process];
     p->pending &= ~STOPS;
-    if (p->state == KERNEL_STOPPED)
+    bool stopped = p->state == KERNEL_STOPPED;
+    if (stopped)
         p->state = KERNEL_RUNS;
     set_stuck(k, p);
+    if (stopped)
+        tell_parent_of_stop(k, p);
     kernel_wake(k, process);
 }
 
@@ -435,6 +474,23 @@ int kernel_kill(struct kernel *k, uint32_t pid, int number)
     else
         kernel_wake(k, process);
     return 0;
+}
+
+int kernel_kill_group(struct kernel *k, uint32_t group, int number)
+{
+    int result = -ESRCH;
+    for (uint32_t i = 1; i < k->processes_used; i++) {
+        if (k->processes[i].state == KERNEL_FREE || k->processes[i].group != group)
+            continue;
+        kernel_kill(k, k->processes[i].pid, number);
+        result = 0;
+    }
+    return result;
+}
+
+void kernel_lead_group(struct kernel *k, unsigned process)
+{
+    k->processes[process].group = k->processes[process].pid;
 }
 
 void kernel_handle(struct kernel *k, unsigned process, uint32_t handled, uint32_t ignored)

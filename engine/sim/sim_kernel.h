@@ -46,6 +46,7 @@ struct kernel_note {
 
 struct kernel_process {
     uint32_t pid, epoch;
+    uint32_t group;  /* pid of its leader */
     uint16_t parent; /* index */
     uint8_t state;   /* enum kernel_state */
     bool subreaper;
@@ -59,6 +60,7 @@ struct kernel_process {
     uint64_t busy_until_ns, cpu_ns, spin_since_ns, turn_ns;
     uint64_t delay_ns, jitter_ns; /* from having something to do to its turn */
     struct sim_random random;
+    uint64_t memory_bytes, memory_limit;    /* limit: 0 none */
     uint32_t fd_limit, fd_count, fd_lowest; /* lowest: none below is free */
     uint32_t inbox_first, inbox_count;
     struct kernel_note inbox[KERNEL_INBOX_MAX];
@@ -112,11 +114,12 @@ struct kernel_segments {
 struct kernel_file {
     uint8_t kind;                                                 /* enum kernel_file_kind */
     bool fin_sent, reset_sent, reset_came, accepted, client_gone; /* SOCKET */
-    uint8_t syn_tries;                                            /* SYNs that were dropped */
-    bool told;                                                    /* in its watcher's inbox */
-    uint16_t refs;                                                /* descriptors of all processes */
-    uint16_t holds;   /* events under way, and the client */
-    uint16_t watcher; /* index of a process + 1; 0 nobody */
+    bool client_reset; /* SOCKET: the client that is gone has answered data with a reset */
+    uint8_t syn_tries; /* SYNs that were dropped */
+    bool told;         /* in its watcher's inbox */
+    uint16_t refs;     /* descriptors of all processes */
+    uint16_t holds;    /* events under way, and the client */
+    uint16_t watcher;  /* index of a process + 1; 0 nobody */
     uint16_t tag;
     uint16_t peer;     /* CHANNEL: the other end; SOCKET: its listener */
     uint16_t listener; /* LISTENER: index in listeners[] */
@@ -124,12 +127,16 @@ struct kernel_file {
     struct kernel_segments in, out,
         wire; /* at the server; on the way to the client, to the server */
     uint8_t message_first, message_count; /* CHANNEL */
-    uint32_t messages[KERNEL_MESSAGES_MAX];
+    struct {
+        uint32_t word;
+        uint16_t passed; /* a file that travels with it + 1; 0 none */
+    } messages[KERNEL_MESSAGES_MAX];
 };
 
 struct kernel_listener {
     uint32_t backlog, waiting, first;
-    bool stopped; /* bound, but not listening */
+    bool stopped;   /* bound, but not listening */
+    bool reuseport; /* one of a group, each with a queue of its own */
     uint64_t dropped;
     uint16_t file; /* + 1; 0 free */
     uint16_t port;
@@ -168,6 +175,9 @@ struct kernel {
     uint64_t latency_ns; /* one way, between clients and us */
     unsigned turn_of;    /* whose turn it is; KERNEL_INIT nobody's */
     uint32_t pid_last, pid_max;
+    uint32_t process_limit;              /* that are alive or not reaped yet; 0 none */
+    bool migrate_req;                    /* net.ipv4.tcp_migrate_req */
+    uint32_t syn_linear_timeouts;        /* net.ipv4.tcp_syn_linear_timeouts; of Linux since 6.5 */
     uint32_t processes_used, files_used; /* higher ones were never used */
     uint16_t file_free;                  /* a list through peer; index + 1 */
     void *owner;                         /* the hooks' */
@@ -194,6 +204,10 @@ int kernel_waitpid(struct kernel *k, unsigned parent, uint32_t pid, int *status)
 int kernel_find(const struct kernel *k, uint32_t pid); /* index of a live one or a zombie, or -1 */
 /* 0, -ESRCH. */
 int kernel_kill(struct kernel *k, uint32_t pid, int number);
+int kernel_kill_group(struct kernel *k, uint32_t group, int number);
+void kernel_lead_group(struct kernel *k, unsigned process); /* as setpgid(0, 0) */
+/* More memory of its own: 0 or -ENOMEM. A negative number gives some back. */
+int kernel_map(struct kernel *k, unsigned process, int64_t bytes);
 void kernel_handle(struct kernel *k, unsigned process, uint32_t handled, uint32_t ignored);
 void kernel_mask(struct kernel *k, unsigned process, uint32_t blocked);
 /* The process does something for this long before it looks at anything else. */
@@ -217,6 +231,8 @@ void kernel_note(struct kernel *k, unsigned process, enum kernel_item item, uint
 /* Descriptors: the lowest free number, or a negative errno. */
 int kernel_open(struct kernel *k, unsigned process);
 int kernel_listen(struct kernel *k, unsigned process, uint16_t port, uint32_t backlog);
+/* With SO_REUSEPORT: connections are spread over all that listen so. */
+int kernel_listen_reuseport(struct kernel *k, unsigned process, uint16_t port, uint32_t backlog);
 /* Stops listening without closing (those who wait are reset), or listens again. */
 void kernel_listener_stop(struct kernel *k, unsigned process, int fd, bool stopped);
 int kernel_socketpair(struct kernel *k, unsigned process, int fds[2]);
@@ -240,6 +256,9 @@ void kernel_shutdown_write(struct kernel *k, unsigned process, int fd);
 /* Channels carry words. recv: 1 a word, 0 the other end is closed, -EAGAIN. */
 int kernel_channel_send(struct kernel *k, unsigned process, int fd, uint32_t word);
 int kernel_channel_recv(struct kernel *k, unsigned process, int fd, uint32_t *word);
+/* The same with a descriptor, as SCM_RIGHTS. *taken: -1 none came, -EMFILE no room for it. */
+int kernel_channel_pass(struct kernel *k, unsigned process, int fd, uint32_t word, int passed);
+int kernel_channel_take(struct kernel *k, unsigned process, int fd, uint32_t *word, int *taken);
 
 /* Connections, from the client's. Returns the connection's name, which stays until client_close. */
 unsigned kernel_connect(struct kernel *k, uint16_t port, uint32_t client);
@@ -247,23 +266,5 @@ void kernel_client_send(struct kernel *k, unsigned connection,
                         const struct kernel_segment *segment);
 void kernel_client_close(struct kernel *k, unsigned connection, bool reset);
 const struct kernel_listener *kernel_listener(const struct kernel *k, uint16_t port); /* NULL */
-
-/* Private: shared by sim_kernel.c and sim_net.c. */
-enum kernel_event_kind {
-    EVENT_TURN,
-    EVENT_TIMER,
-    EVENT_SYN,
-    EVENT_TO_SERVER,
-    EVENT_TO_CLIENT,
-    EVENT_CONNECTED,
-    EVENT_REFUSED,
-    EVENT_OUTSIDE
-};
-void kernel_event(struct kernel *k, uint64_t at_ns, enum kernel_event_kind kind, uint32_t a,
-                  uint16_t b, uint32_t epoch);
-void kernel_net_event(struct kernel *k, const struct sim_event *event);
-void kernel_file_ref(struct kernel *k, unsigned file);
-void kernel_file_unref(struct kernel *k, unsigned file, bool reset);
-void kernel_forget_watcher(struct kernel *k, unsigned process);
 
 #endif

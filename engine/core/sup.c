@@ -296,7 +296,13 @@ uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struc
         wanted |= reloading ? SUP_SABOTAGE(LOSE_RELOAD) : SUP_SABOTAGE(REPORT_EARLY);
         if (sup->reload_failed)
             wanted |= SUP_SABOTAGE(DEAF_AFTER_FAILED_RELOAD);
+        if (sup->mode == SUP_MODE_RESTING)
+            wanted |= SUP_SABOTAGE(NO_RETURN);
         return wanted;
+    case SUP_OTHER_READY:
+        return SUP_SABOTAGE(REST_AT_READY);
+    case SUP_OTHER_GONE:
+        return SUP_SABOTAGE(UPGRADE_STUCK);
     case SUP_CONF_OK:
         return SUP_SABOTAGE(DRAIN_BEFORE_READY);
     case SUP_CONF_BAD:

@@ -96,7 +96,10 @@ struct sup_settings {
     S(FIVE_SIGNALS, five_signals)                                                                  \
     S(STOP_TWICE, stop_twice)                                                                      \
     S(HASTY_KILL, hasty_kill)                                                                      \
-    S(GROW_TWICE, grow_twice)
+    S(GROW_TWICE, grow_twice)                                                                      \
+    S(REST_AT_READY, rest_at_ready)                                                                \
+    S(NO_RETURN, no_return)                                                                        \
+    S(UPGRADE_STUCK, upgrade_stuck)
 enum sup_sabotage_bit {
 #define S(symbol, word) SUP_SABOTAGE_##symbol,
     SUP_SABOTAGES(S)

@@ -75,6 +75,8 @@ static void bring_back(struct step *s, bool by_hup)
 
 void sup_mode_reload_or_return(struct step *s)
 {
+    if (sup_sabotaged(s, SUP_SABOTAGE(NO_RETURN)))
+        return;
     if (s->sup->other == SUP_OTHER_NEW)
         bring_back(s, true);
     else

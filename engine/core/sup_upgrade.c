@@ -43,6 +43,8 @@ void sup_mode_upgrade_ready(struct step *s)
     s->sup->other = SUP_OTHER_NEW;
     sup_set_base_mode(s);
     report(s, SUP_UPGRADE_READY, SUP_BECAUSE_NONE);
+    if (sup_sabotaged(s, SUP_SABOTAGE(REST_AT_READY)))
+        sup_mode_rest_begin(s);
 }
 
 /* The new binary never took over: the old workers stay, also if they had been asked to go. */
@@ -51,7 +53,7 @@ void sup_mode_upgrade_failed(struct step *s)
     struct sup *sup = s->sup;
     bool stalled = sup->other != SUP_OTHER_STARTING;
 
-    sup->other = SUP_OTHER_NONE;
+    sup->other = sup_sabotaged(s, SUP_SABOTAGE(UPGRADE_STUCK)) ? SUP_OTHER_NEW : SUP_OTHER_NONE;
     sup_do(s, SUP_DO_RESTORE_PID);
     report(s, SUP_UPGRADE_FAILED, stalled ? SUP_BECAUSE_STALLED : SUP_BECAUSE_DIED);
     if (sup->pending & SUP_PENDING_REST) {

@@ -212,7 +212,8 @@ static void close_one(struct listeners *set, size_t i)
     const char *path = unix_path(&l->addr);
 
     sys_close(l->fd);
-    if (path != NULL && !set->shared && !l->lent)
+    bool ours = !set->shared && !l->lent;
+    if (path != NULL && (ours || fault_sabotage(FAULT_sabotage_unlink_path)))
         sys_unlink(path);
     record(HIST_ENGINE_UNLISTEN, l);
     *l = set->at[--set->count];

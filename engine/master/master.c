@@ -3,6 +3,7 @@
 #include "engine/master/master.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "engine/core/trace.h"
 #include "engine/master/master_impl.h"
@@ -158,6 +159,9 @@ static void on_signal(struct ev_loop *loop, ev_signal *watcher, int revents)
     bool obeyed = watcher->signum != SIGWINCH || !m->foreground;
     report_signal(m, watcher->signum, obeyed);
     if (!obeyed)
+        return;
+    if (watcher->signum == SIGUSR2 && getppid() > 1 &&
+        fault_sabotage(FAULT_sabotage_upgrade_needs_init))
         return;
     workers_read_beats(m);
     if (watcher->signum == SIGHUP)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from masterwork import ending, logbook, nemesis, reloading
+from masterwork import ending, logbook, nemesis, reloading, upgrading
 from masterwork.catalogue import guarantees
 from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import program
@@ -24,8 +24,8 @@ from masterwork.stage import Stage
 from masterwork.stories import Sabotage, Story
 from masterwork.targets import Target
 from masterwork.units import NS, show_ns
-from masterwork.verbs import (Arm, Ask, Config, Disarm, Limit, Load, Observe, Phase, Reload, Repeat,
-                              Rotate, Signal, Step, Stop, Storm, Wait)
+from masterwork.verbs import (Adopt, Arm, Ask, Config, Disarm, Knock, Limit, Load, Observe, Phase,
+                              Reload, Repeat, Rotate, Signal, Step, Stop, Storm, Upgrade, Wait)
 from masterwork.verdicts import HOLDS, UNKNOWN, StoryResult, Verdict
 
 STOP_NS = 15 * NS["s"]
@@ -119,6 +119,9 @@ class Performance:
             Limit: lambda step: nemesis.limit(world, step),
             Config: lambda step: reloading.write(world, step.changes),
             Reload: lambda step: reloading.perform(world, step),
+            Upgrade: lambda step: upgrading.perform(world, step),
+            Adopt: lambda step: upgrading.adopt(world, step.within_ns),
+            Knock: lambda step: upgrading.knock(world, step),
             Arm: lambda step: world.arm(step.plan),
             Disarm: lambda step: world.disarm(step.what),
             Load: self.load,

@@ -6,12 +6,12 @@ import os
 import signal
 import time
 
+from masterwork.server import UNKNOWN_STATUS
 from masterwork.stage import Stage
 from masterwork.tree import descendants, kill_all, listening_inodes, reap, shared_memory_of
 from masterwork.units import NS
 
 HOW = {"graceful": 1, "fast": 0, "kill": 2}
-UNKNOWN_STATUS = (1 << 64) - 1
 PATIENCE_NS = 2 * NS["s"]
 # The judge's own slack: orphans are watched for this long beyond their bound.
 BEYOND_NS = 750 * NS["ms"]
@@ -29,7 +29,8 @@ def stop(stage: Stage, how: str, within_ns: int) -> str:
                      b=stage.record.word("target", "master"), c=time.monotonic_ns())
     stage.server.signal(number)
     gone = stage.until(lambda: not stage.server.is_running(), within_ns)
-    status = _status(stage)
+    status = stage.server.exit_status()
+    status = UNKNOWN_STATUS if status is None else status
     stage.record.put("director.stopped", pid=pid, a=int(gone), b=status,
                      c=time.monotonic_ns() - begun)
     patience = stage.params()["orphan_bound"] + BEYOND_NS if how == "kill" else PATIENCE_NS
@@ -60,15 +61,6 @@ def refused_start(stage: Stage) -> str:
     stage.until(lambda: not _tree(stage), PATIENCE_NS)
     left = {kind: len(rows) for kind, rows in _left(stage, set()).items() if rows}
     return f"a start that failed left something behind: {left}" if left else ""
-
-
-def _status(stage: Stage) -> int:
-    """The wait status, as wait(2) tells it."""
-    assert stage.server.process
-    code = stage.server.process.poll()
-    if code is None:
-        return UNKNOWN_STATUS
-    return -code if code < 0 else code << 8
 
 
 def _tree(stage: Stage) -> list[int]:

@@ -67,7 +67,7 @@ def send_now(stage: Stage, step: Signal) -> int:
 def is_of_tree(stage: Stage, pid: int) -> bool:
     found = process(pid)
     return found is not None and found.state not in "ZX" and (
-        pid == stage.server.pid or found.parent == stage.server.pid)
+        pid in (stage.server.pid, stage.server.other_pid) or found.parent == stage.server.pid)
 
 
 def send_group(stage: Stage, number: int) -> None:

@@ -25,6 +25,7 @@ from masterwork.units import conf_time
 READY_S = 10.0
 PACKAGE = Path(__file__).resolve().parents[1]
 PATTERN_PERIOD = 89
+UNKNOWN_STATUS = (1 << 64) - 1
 
 BAD_LINES = {
     "unknown-directive": "no_such_directive on;",
@@ -62,6 +63,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.helper: subprocess.Popen[bytes] | None = None
         self.pidfd = -1
+        # The master where it is not the process that was started: a daemon, or a new binary's.
+        self.adopted = 0
+        self.status: int | None = None
         self.configuration = Configuration(0, wishes.workers, None)
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True,
                                          lstrip_blocks=True, keep_trailing_newline=True)
@@ -97,7 +101,21 @@ class Server:
 
     @property
     def pid(self) -> int:
-        return self.process.pid if self.process else 0
+        return self.adopted or (self.process.pid if self.process else 0)
+
+    @property
+    def other_pid(self) -> int:
+        """During an upgrade the new master, as the pid file names it; 0 none."""
+        named = self.named()
+        return named if named and named != self.pid and is_alive(named) else 0
+
+    def named(self) -> int:
+        """The pid in the pid file, 0 none."""
+        try:
+            text = self.pid_file.read_text().strip() if self.pid_file else ""
+        except OSError:
+            return 0
+        return int(text) if text.isdigit() else 0
 
     # ---- configuration -------------------------------------------------------------------------
 
@@ -126,7 +144,8 @@ class Server:
         if self.shim:
             environment["LD_PRELOAD"] = str(shim_library())
         self._start_helper()
-        argv = [self.fill(word) for word in self.target.argv]
+        words = self.target.daemon_argv if self.wishes.daemon else self.target.argv
+        argv = [self.fill(word) for word in words]
         with open(self.folder / "server.out", "ab") as out:
             try:
                 self.process = subprocess.Popen(argv, cwd=self.folder, env=environment,
@@ -135,7 +154,27 @@ class Server:
             except OSError as error:
                 raise HarnessError(f"{self.target.name}: {argv[0]} cannot be run: {error}"
                                    ) from None
-        self.pidfd = os.pidfd_open(self.process.pid)
+        if self.wishes.daemon:
+            self._follow_daemon()
+        else:
+            self.pidfd = os.pidfd_open(self.process.pid)
+
+    def _follow_daemon(self) -> None:
+        """What was started ends when its daemon is there; that one is named by the pid file."""
+        assert self.process
+        if not wait_until(lambda: self.process.poll() is not None, READY_S) or \
+                self.process.returncode != 0:
+            raise HarnessError(f"{self.target.name}: the daemon was not there within "
+                               f"{READY_S:.0f} s: " + " | ".join(self.complaints()))
+        wait_until(lambda: self.named() != 0, READY_S)
+        self.adopt(self.named())
+
+    def adopt(self, pid: int) -> None:
+        """From now on this process is the master. It is, or will be, a child of ours."""
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        self.adopted = pid
+        self.pidfd = os.pidfd_open(pid)
 
     def _start_helper(self) -> None:
         if not self.target.helper:
@@ -152,7 +191,19 @@ class Server:
                                f"{(self.folder / 'helper.out').read_text()[-400:]}")
 
     def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        return self.exit_status() is None and self.process is not None
+
+    def exit_status(self) -> int | None:
+        """The master's wait status, as wait(2) tells it; None while it runs."""
+        if not self.adopted:
+            code = self.process.poll() if self.process else None
+            return None if code is None else -code if code < 0 else code << 8
+        if self.status is None and not is_alive(self.adopted):
+            try:
+                self.status = os.waitpid(self.adopted, os.WNOHANG)[1]
+            except ChildProcessError:
+                self.status = UNKNOWN_STATUS
+        return self.status
 
     def probe(self, timeout_s: float = 1.0) -> Answer | None:
         return get(self.port.number, self.target.surfaces["echo"], timeout_s)
@@ -167,7 +218,7 @@ class Server:
             answer = self.probe() if named else None
             return answer is not None and answer.status == 200
         if not wait_until(ready, READY_S) or not self.is_running():
-            status = self.process.poll() if self.process else None
+            status = self.exit_status()
             what = f"ended with {status}" if status is not None else \
                 f"did not answer within {READY_S:.0f} s"
             raise NotServing(f"{self.target.name}: the server {what} before the story began: "
@@ -224,6 +275,8 @@ class Server:
 
     def close(self) -> None:
         """Kills what is left of it; the tree below is the caller's to clear."""
+        if self.adopted and self.exit_status() is None:
+            os.kill(self.adopted, signal.SIGKILL)
         if self.process and self.process.poll() is None:
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)

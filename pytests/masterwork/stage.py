@@ -161,11 +161,22 @@ class Stage:
     # ---- witnesses -----------------------------------------------------------------------------
 
     def _start_watch(self) -> None:
+        name = f"watch-{self.next_number()}.mwh" if self.watch else "watch.mwh"
         argv = [str(program("mw-watch")), "--root", str(self.server.pid), "--history",
-                str(self.history / "watch.mwh"), "--port", str(self.server.port.number)]
+                str(self.history / name), "--port", str(self.server.port.number)]
         if self.server.pid_file:
             argv += ["--pidfile", str(self.server.pid_file)]
         self.watch = self._witness("mw-watch", argv, self.state.hear_watch)
+
+    def follow(self, pid: int) -> None:
+        """Another process is the master now."""
+        before = self.watch
+        self.server.adopt(pid)
+        self.state.master = pid
+        self._start_watch()
+        if before:
+            before.heard = lambda message: None
+            self.loop.quit(before)
 
     def _start_prober(self) -> None:
         argv = [str(program("mw-prober")), "--target", f"127.0.0.1:{self.server.port.number}",

@@ -20,7 +20,7 @@ SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "e
 USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "stream": "stream",
                  "tunnel": "tunnel", "early": "early"}
 NEEDS = ("root", "faults", "watchdog", "backoff", "reload-timeout", "reload-report",
-         "connections-limit", "reuseport", "resize")
+         "connections-limit", "reuseport", "resize", "upgrade")
 BLOCKS = ("main", "events", "http", "server")
 
 
@@ -40,6 +40,7 @@ class Server:
     reload_timeout_ns: int = 0
     backlog: int = 0
     reuseport: bool = False
+    daemon: bool = False
     directives: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -107,6 +108,7 @@ def _read_server(table: Table) -> Server:
         reload_timeout_ns=table.duration("reload_timeout", 0),
         backlog=table.integer("backlog", 0),
         reuseport=table.boolean("reuseport", False),
+        daemon=table.boolean("daemon", False),
         directives=directives)
     table.done()
     return server

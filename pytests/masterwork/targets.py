@@ -50,6 +50,7 @@ class Target:
     version_argv: tuple[str, ...]
     version_pattern: str
     argv: tuple[str, ...]
+    daemon_argv: tuple[str, ...]
     environment: dict[str, str]
     helper: tuple[str, ...]
     template: str
@@ -174,6 +175,7 @@ def load_target(path: Path) -> Target:
         programs=tuple(find.strings("program")), version_argv=tuple(find.strings("version")),
         version_pattern=_check_pattern(find, "version_pattern", find.string("version_pattern")),
         argv=tuple(start.strings("argv")),
+        daemon_argv=tuple(start.strings("daemon", [])),
         environment={key: environment.string(key) for key in environment.keys()},
         helper=tuple(start.strings("helper", [])),
         template=_read_template(config, path.parent), config_file=config.string("file"),

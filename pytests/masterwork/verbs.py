@@ -17,6 +17,7 @@ from masterwork.units import NS
 PHASES = ("baseline", "act", "recover", "quiet", "stop")
 RECEIVERS = ("master", "new-master", "worker", "last-worker", "all-workers", "all", "group")
 BAD_CONFIGS = ("unknown-directive", "missing-file", "bad-value", "unclosed-brace")
+UPGRADES = ("ready", "failed", "refused")
 REPORTS = ("ok", "refused", "undone", "superseded")
 STORM_TARGETS = ("master", "worker", "all", "group")
 WITHIN = 10 * NS["s"]
@@ -79,6 +80,23 @@ class Reload(Step):
     expect: str
     wait: bool
     within_ns: int
+
+
+@dataclass(frozen=True)
+class Upgrade(Step):
+    expect: str
+    within_ns: int
+
+
+@dataclass(frozen=True)
+class Adopt(Step):
+    within_ns: int
+
+
+@dataclass(frozen=True)
+class Knock(Step):
+    path: str
+    times: int
 
 
 @dataclass(frozen=True)
@@ -207,6 +225,20 @@ def _reload(table: Table, _: Context, base: dict) -> Step:
                   wait=table.boolean("wait", True), within_ns=table.duration("within", WITHIN))
 
 
+def _upgrade(table: Table, _: Context, base: dict) -> Step:
+    return Upgrade(**base, expect=table.one_of("upgrade", UPGRADES),
+                   within_ns=table.duration("within", WITHIN))
+
+
+def _adopt(table: Table, _: Context, base: dict) -> Step:
+    table.one_of("adopt", ("new-master",))
+    return Adopt(**base, within_ns=table.duration("within", WITHIN))
+
+
+def _knock(table: Table, _: Context, base: dict) -> Step:
+    return Knock(**base, path=table.string("knock"), times=table.integer("times", 1, least=1))
+
+
 def _arm(table: Table, _: Context, base: dict) -> Step:
     return Arm(**base, plan=table.string("arm"))
 
@@ -272,6 +304,9 @@ VERBS: dict[str, tuple[Reader, str]] = {
     "storm": (_storm, "begin `count` signals at `rate` a second `to` " + ", ".join(STORM_TARGETS)),
     "config": (_config, "write a new configuration file: good or bad"),
     "reload": (_reload, "write a configuration (good, bad; same: do not) and ask for a reload"),
+    "upgrade": (_upgrade, "ask for a new binary; it is to be " + ", ".join(UPGRADES)),
+    "adopt": (_adopt, "the old master is to be gone; from here on the new one is the master"),
+    "knock": (_knock, "connect to a unix socket of the run folder and ask for an answer"),
     "arm": (_arm, "arm a fault plan"),
     "disarm": (_disarm, "disarm all the story's rules, or those with these numbers"),
     "start": (_start, "start a load that was not started at the beginning"),

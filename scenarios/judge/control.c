@@ -186,7 +186,8 @@ static void storm_tree(struct judge_context *c, const struct hist_record *r)
     struct storm *s = c->state;
     uint64_t since_ns = s->ended.t_ns > s->disturbed_ns ? s->ended.t_ns : s->disturbed_ns;
     uint64_t bound_ns = world_param(c->world, HIST_P_CONVERGE_BOUND, 0);
-    if (s->to_judge && bound_ns && world_serving(c->world) && r->t_ns > since_ns + bound_ns)
+    if (s->to_judge && bound_ns && world_serving(c->world) && !c->world->upgrading &&
+        r->t_ns > since_ns + bound_ns)
         storm_judge(c, r);
 }
 
@@ -357,7 +358,9 @@ static void pid_file_changed(struct judge_context *c, const struct hist_record *
     s->changes++;
     s->over = c->world->ready_ns != 0 && !world_serving(c->world);
     bool still_settling = s->due_ns && r->b == 0;
-    if (world_serving(c->world) && !still_settling)
+    /* In an upgrade the old master may move its file away before the new one has written it. */
+    bool between = c->world->upgrading && r->b == 0;
+    if (world_serving(c->world) && !still_settling && !between)
         pid_file_check(c);
 }
 

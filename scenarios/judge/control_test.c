@@ -230,6 +230,20 @@ static void pid_file_of_a_master_that_the_story_kills_is_spared(void **state)
                  "1.01", "10", "0") ENDS("5"));
 }
 
+/* nginx moves the file before it starts the new binary, which writes it later. */
+static void pid_file_may_be_away_while_a_new_binary_starts(void **state)
+{
+    (void)state;
+#define AWAY                                                                                       \
+    NAMES("-0.1", "10", "1")                                                                       \
+    "1 director.upgrade pid=10 a=1 b=1\n" NAMES("1.1", "0", "0")
+    HOLDS(control_pid_file,
+          STORY_SERVER AWAY NAMES("1.2", "20",
+                                  "1") "1.3 director.upgraded pid=10 a=ready b=1 c=20\n" ENDS("5"));
+    VIOLATED(control_pid_file,
+             STORY_SERVER AWAY "1.3 director.upgraded pid=10 a=failed b=1\n" ENDS("5"));
+}
+
 static void pid_file_needs_a_watcher(void **state)
 {
     (void)state;
@@ -261,6 +275,7 @@ int main(void)
         cmocka_unit_test(pid_file_blames_what_it_says),
         cmocka_unit_test(pid_file_gives_the_watcher_time_at_ready),
         cmocka_unit_test(pid_file_of_a_master_that_the_story_kills_is_spared),
+        cmocka_unit_test(pid_file_may_be_away_while_a_new_binary_starts),
         cmocka_unit_test(pid_file_needs_a_watcher),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -333,7 +333,8 @@ static bool is_request(const struct world *w, const struct hist_record *r)
     if (r->kind == HIST_DIRECTOR_RELOAD)
         return true;
     bool sent = r->kind == HIST_DIRECTOR_SIGNAL || (r->kind == HIST_STORM_SIGNAL && r->c == 0);
-    return sent && r->a == SIGHUP && (r->b != HIST_TO_WORKER || r->pid == w->master_pid);
+    return sent && r->a == SIGHUP && !w->upgrading &&
+           (r->b != HIST_TO_WORKER || r->pid == w->master_pid);
 }
 
 static void lost_answer(struct judge_context *c, const struct hist_record *r)

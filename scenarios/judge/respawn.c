@@ -245,7 +245,7 @@ static void count_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct count *s = c->state;
     rolls_take(&s->rolls, c->world, r);
-    if (r->kind != HIST_WATCH_TREE || !world_has_master(c->world))
+    if (r->kind != HIST_WATCH_TREE || !world_has_master(c->world) || c->world->upgrading)
         return;
     count_zombies(c, r);
     count_workers(c, r);

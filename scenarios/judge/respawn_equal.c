@@ -6,7 +6,10 @@
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
 
-enum { BORN_MAX = 1024 };
+enum {
+    BORN_MAX = 1024,
+    SETTLED_NS = 350000000, /* ready for so long, a worker has been seen as it is */
+};
 typedef unsigned long long ull;
 
 struct born {
@@ -22,6 +25,7 @@ struct born {
 struct equal {
     struct born *born; /* BORN_MAX of them */
     size_t count;
+    bool upgraded;
     uint64_t again, compared;
 };
 
@@ -59,30 +63,6 @@ static void equal_birth(struct judge_context *c, const struct hist_record *r)
     e->count++;
 }
 
-static void equal_observe(struct judge_context *c, const struct hist_record *r)
-{
-    struct equal *e = c->state;
-    const struct world_process *p = world_process(c->world, r->pid);
-    struct born *b;
-    switch (r->kind) {
-    case HIST_ENGINE_SPAWN:
-        equal_birth(c, r);
-        break;
-    case HIST_WATCH_FORK:
-        if (!traced(c->world) && p != NULL && p->is_worker)
-            equal_birth(c, r);
-        break;
-    default:
-        b = born_find(e, r->pid);
-        if (b != NULL && r->kind == HIST_CLIENT_FIRST_BYTE) {
-            b->answer = *r;
-        } else if (b != NULL && r->a < HIST_TRAIT_COUNT) {
-            b->known[r->a] = true;
-            b->traits[r->a] = *r;
-        }
-    }
-}
-
 /* Processors are given by place, all else is the same for every worker of a generation. */
 static bool is_like(const struct born *first, const struct born *b, bool own_place)
 {
@@ -105,9 +85,19 @@ static bool equal_trait(const struct equal *e, const struct born *b, unsigned tr
     return *like == NULL;
 }
 
+/* Until a worker is ready it is still becoming what it is to be. */
+static bool is_settled(const struct world *w, const struct born *b)
+{
+    const struct world_process *p = world_process(w, b->pid);
+    uint64_t until_ns = p != NULL && p->exit_ns != 0 ? p->exit_ns : w->now_ns;
+    return p != NULL && p->ready_ns != 0 && until_ns > p->ready_ns + SETTLED_NS;
+}
+
 static void equal_compare(struct judge_context *c, const struct born *b)
 {
     struct equal *e = c->state;
+    if (!is_settled(c->world, b))
+        return;
     for (unsigned trait = 0; trait < HIST_TRAIT_COUNT; trait++) {
         const struct hist_record *like;
         if (!b->known[trait])
@@ -131,15 +121,56 @@ static void equal_compare(struct judge_context *c, const struct born *b)
     }
 }
 
+/* Another master has first-born workers of its own. */
+static void equal_master(struct judge_context *c)
+{
+    struct equal *e = c->state;
+    for (size_t i = 0; i < e->count; i++)
+        if (e->born[i].again)
+            equal_compare(c, &e->born[i]);
+    e->count = 0;
+}
+
+static void equal_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct equal *e = c->state;
+    const struct world_process *p = world_process(c->world, r->pid);
+    struct born *b;
+    switch (r->kind) {
+    case HIST_ENGINE_MASTER:
+        equal_master(c);
+        break;
+    case HIST_DIRECTOR_UPGRADE:
+        e->upgraded = true;
+        break;
+    case HIST_ENGINE_SPAWN:
+        equal_birth(c, r);
+        break;
+    case HIST_WATCH_FORK:
+        if (!traced(c->world) && p != NULL && p->is_worker)
+            equal_birth(c, r);
+        break;
+    default:
+        b = born_find(e, r->pid);
+        if (b != NULL && r->kind == HIST_CLIENT_FIRST_BYTE) {
+            b->answer = *r;
+        } else if (b != NULL && r->a < HIST_TRAIT_COUNT) {
+            b->known[r->a] = true;
+            b->traits[r->a] = *r;
+        }
+    }
+}
+
 static void equal_finish(struct judge_context *c)
 {
     struct equal *e = c->state;
-    bool sure = traced(c->world) || c->world->reloads_asked == 0;
+    bool sure = traced(c->world) || (c->world->reloads_asked == 0 && !e->upgraded);
     for (size_t i = 0; sure && i < e->count; i++)
         if (e->born[i].again)
             equal_compare(c, &e->born[i]);
     if (!sure)
-        judge_unknown(c, "who takes a place and who is new cannot be told in a run with reloads");
+        judge_unknown(c, "who takes a place and who is new cannot be told in a run with reloads "
+                         "or upgrades");
     else if (e->again == 0)
         judge_unknown(c, "no worker took another's place");
     else if (c->result->checked == 0)
@@ -154,8 +185,9 @@ static void equal_release(void *state)
     free(e->born);
 }
 
-static const unsigned equal_kinds[] = {HIST_ENGINE_SPAWN, HIST_WATCH_FORK, HIST_WATCH_TRAIT,
-                                       HIST_CLIENT_FIRST_BYTE, HIST_NONE};
+static const unsigned equal_kinds[] = {
+    HIST_DIRECTOR_UPGRADE, HIST_ENGINE_MASTER,     HIST_ENGINE_SPAWN, HIST_WATCH_FORK,
+    HIST_WATCH_TRAIT,      HIST_CLIENT_FIRST_BYTE, HIST_NONE};
 const struct checker judge_respawn_equal = {.kinds = equal_kinds,
                                             .state_size = sizeof(struct equal),
                                             .observe = equal_observe,

@@ -66,6 +66,8 @@ bool rolls_take(struct rolls *rolls, const struct world *world, const struct his
         begin(rolls, r);
     else if (r->kind == HIST_ENGINE_RELOADED || (!traced && r->kind == HIST_DIRECTOR_RELOADED))
         return end(rolls, r);
+    else if (r->kind == HIST_DIRECTOR_ADOPTED) /* it counts its generations anew */
+        *rolls = (struct rolls){.config_workers = rolls->config_workers};
     else if (r->kind == HIST_ENGINE_RESIZED || (!traced && asks_for_size(world, r)))
         resize(rolls, world, r);
     return false;

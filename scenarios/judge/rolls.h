@@ -12,7 +12,8 @@
 /* The kinds rolls_take needs. */
 #define ROLLS_KINDS                                                                                \
     HIST_DIRECTOR_CONFIG, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_SIGNAL,      \
-        HIST_STORM_SIGNAL, HIST_ENGINE_RELOAD, HIST_ENGINE_RELOADED, HIST_ENGINE_RESIZED
+        HIST_STORM_SIGNAL, HIST_ENGINE_RELOAD, HIST_ENGINE_RELOADED, HIST_ENGINE_RESIZED,          \
+        HIST_DIRECTOR_ADOPTED
 
 struct rolls {
     uint64_t begun_ns;               /* the reload whose end is not known; 0 none */

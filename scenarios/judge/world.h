@@ -86,6 +86,8 @@ struct world {
     uint64_t live_workers;        /* children of the master that have not exited */
     uint64_t watch_period_ns;     /* of mw-watch; 0: nobody watches */
     bool watched;                 /* watch.root was seen */
+    bool upgrading;               /* a new binary starts, or there are two masters */
+    uint32_t new_master_pid;      /* of them the newer, 0 none */
 
     struct world_tables *tables; /* private */
 };

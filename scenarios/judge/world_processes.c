@@ -167,6 +167,10 @@ static void take_exit(struct world *w, const struct hist_record *r)
         w->last_exit = *r;
         w->disturbed_ns = r->t_ns;
     }
+    if (r->pid == w->new_master_pid && r->pid != 0) {
+        w->upgrading = false;
+        w->new_master_pid = 0;
+    }
     p->exit_ns = r->t_ns;
     p->exit_status = r->a;
 }
@@ -195,6 +199,19 @@ static void take_signal(struct world *w, const struct hist_record *r)
         w->master_killed = true;
     if (r->a == SIGSTOP || r->a == SIGCONT)
         set_stopped(w, r->pid, r->a == SIGSTOP, r->t_ns);
+}
+
+/* One that is not ready, or was refused beside another, changes nothing of who is there. */
+static void take_upgrade(struct world *w, const struct hist_record *r)
+{
+    if (r->kind == HIST_DIRECTOR_UPGRADED && r->a == HIST_UPGRADE_READY)
+        w->new_master_pid = (uint32_t)r->c;
+    if (r->kind == HIST_DIRECTOR_ADOPTED) {
+        w->master_pid = r->pid;
+        w->new_master_pid = 0;
+    }
+    w->upgrading = r->kind == HIST_DIRECTOR_UPGRADE || w->new_master_pid != 0;
+    w->disturbed_ns = r->t_ns;
 }
 
 void world_take_process(struct world *w, const struct hist_record *r)
@@ -231,6 +248,15 @@ void world_take_process(struct world *w, const struct hist_record *r)
     case HIST_DIRECTOR_SIGNAL:
     case HIST_STORM_SIGNAL:
         take_signal(w, r);
+        break;
+    case HIST_WATCH_EXEC:
+        if ((m = member_find(w, r->pid)) != NULL)
+            set_master(w, &m->process);
+        break;
+    case HIST_DIRECTOR_UPGRADE:
+    case HIST_DIRECTOR_UPGRADED:
+    case HIST_DIRECTOR_ADOPTED:
+        take_upgrade(w, r);
         break;
     case HIST_FAULT_FIRED:
         w->last_fault = *r;

@@ -1,0 +1,316 @@
+/* upgrade: a new binary on the fly. See guarantees.def for the sentences. */
+#include "scenarios/judge/upgrade.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "scenarios/judge/causes.h"
+#include "scenarios/judge/later.h"
+
+#define MS(ns) ((double)(ns) / 1e6)
+typedef unsigned long long ull;
+
+enum {
+    ANSWERS_MIN = 60, /* so many answers, and none of one side: it does not accept */
+    TAIL_NS = 1000000000,
+    SETTLE_NS = 200000000, /* a watcher has looked at the pid files by then */
+};
+
+/* ---- what happens -----------------------------------------------------------------------------
+ */
+
+static void upgrade_seen(struct upgrade *u, const struct hist_record *r)
+{
+    u->seen = *r;
+    if (r->a == HIST_UPGRADE_READY) {
+        u->ready++;
+        u->new_pid = (uint32_t)r->c;
+        u->stage = UPGRADE_TWO;
+    } else {
+        u->failed += r->a == HIST_UPGRADE_FAILED;
+        u->stage = u->new_pid != 0 ? UPGRADE_TWO : UPGRADE_NONE; /* refused beside another */
+    }
+}
+
+static void upgrade_told(struct upgrade *u, const struct hist_record *r)
+{
+    bool one_of_two = u->new_pid != 0 && (r->pid == u->old_pid || r->pid == u->new_pid);
+    if (!one_of_two || r->a == SIGCONT || r->a == SIGUSR2)
+        return;
+    u->old_rested = u->old_rested || (r->a == SIGWINCH && r->pid == u->old_pid);
+    u->told = *r;
+    u->stage = UPGRADE_PARTING;
+}
+
+enum upgrade_stage upgrade_take(struct upgrade *u, const struct hist_record *r)
+{
+    enum upgrade_stage before = u->stage;
+    switch (r->kind) {
+    case HIST_DIRECTOR_UPGRADE:
+        u->asked = *r;
+        u->count++;
+        u->old_pid = r->pid;
+        u->stage = u->new_pid == 0 ? UPGRADE_STARTING : u->stage;
+        break;
+    case HIST_DIRECTOR_UPGRADED:
+        upgrade_seen(u, r);
+        break;
+    case HIST_DIRECTOR_SIGNAL:
+        upgrade_told(u, r);
+        break;
+    case HIST_WATCH_PIDFILE:
+        *(r->a == 0 ? &u->pid_file : &u->old_bin) = r->pid;
+        break;
+    case HIST_WATCH_EXIT:
+        if (u->new_pid == 0 || r->pid != u->new_pid)
+            break;
+        u->new_pid = 0;
+        u->stage = UPGRADE_NONE;
+        break;
+    case HIST_DIRECTOR_ADOPTED:
+        u->old_pid = u->new_pid = 0;
+        u->old_rested = false;
+        u->stage = UPGRADE_NONE;
+        break;
+    default:
+        break;
+    }
+    return before;
+}
+
+struct census {
+    uint32_t master;
+    uint64_t live;
+};
+
+static bool census_one(const struct world_process *p, void *arg)
+{
+    struct census *c = arg;
+    c->live += p->is_worker && !p->is_master && p->parent == c->master && p->exit_ns == 0 &&
+               p->drain_ns == 0;
+    return true;
+}
+
+uint64_t upgrade_workers_of(const struct world *w, uint32_t master)
+{
+    struct census c = {.master = master};
+    world_processes(w, census_one, &c);
+    return c.live;
+}
+
+void upgrade_unknown(struct judge_context *c, const struct upgrade *u, const char *why)
+{
+    if (u->count == 0)
+        judge_unknown(c, "nobody asked for a new binary");
+    else if (c->result->checked == 0)
+        judge_unknown(c, "%s", why);
+}
+
+/* ---- upgrade/zero-loss ------------------------------------------------------------------------
+ */
+
+struct loss {
+    struct upgrade u;
+    uint64_t until_ns; /* requests count; ~0 as long as the upgrade lasts */
+    uint64_t requests, races, excused;
+};
+
+/* A TERM ends what the one that gets it has at hand: that is what it is for. */
+static void loss_window(struct loss *l, const struct hist_record *r)
+{
+    bool cut = r->kind == HIST_DIRECTOR_SIGNAL && l->u.new_pid != 0 && r->a != SIGQUIT &&
+               r->a != SIGWINCH && r->a != SIGUSR2 && r->a != SIGHUP;
+    if (r->kind == HIST_DIRECTOR_UPGRADE)
+        l->until_ns = UINT64_MAX;
+    else if (cut)
+        l->until_ns = r->t_ns;
+    else if (l->until_ns == UINT64_MAX && l->u.stage == UPGRADE_NONE)
+        l->until_ns = r->t_ns + TAIL_NS;
+}
+
+static void loss_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct loss *l = c->state;
+    const struct world *w = c->world;
+    if (r->kind != HIST_CLIENT_END) {
+        upgrade_take(&l->u, r);
+        loss_window(l, r);
+        return;
+    }
+    if (r->t_ns > l->until_ns || !world_serving(w) || r->a == HIST_ABANDONED ||
+        !world_population_counts(w, r->slot))
+        return;
+    judge_seen(c, 1);
+    l->requests++;
+    if (!end_is_failure(w, r))
+        return;
+    if (world_idle_race(w, r) && !(r->flags & HIST_BIT(HIST_F_UNSAFE)))
+        l->races++;
+    else if (outside_cause(w, server_of(w, r), begun_of(w, r), r) != NULL)
+        l->excused++;
+    else
+        judge_violate(c, r, &l->u.asked,
+                      "a request ended as %s, %.1f ms after a new binary was asked for",
+                      hist_outcome_name((unsigned)r->a), MS(r->t_ns - l->u.asked.t_ns));
+}
+
+static void loss_finish(struct judge_context *c)
+{
+    const struct loss *l = c->state;
+    upgrade_unknown(c, &l->u, "no request ended while a new binary took over");
+    judge_strength(c, "%llu upgrades, %llu requests meanwhile; %llu met the idle-close race",
+                   (ull)l->u.count, (ull)l->requests, (ull)l->races);
+}
+
+static const unsigned loss_kinds[] = {UPGRADE_KINDS, HIST_CLIENT_END, HIST_NONE};
+const struct checker judge_upgrade_zero_loss = {.kinds = loss_kinds,
+                                                .state_size = sizeof(struct loss),
+                                                .observe = loss_observe,
+                                                .finish = loss_finish};
+
+/* ---- upgrade/two-masters ----------------------------------------------------------------------
+ */
+
+struct two {
+    struct upgrade u;
+    uint64_t of_old, of_new; /* answers while there were two and neither was told anything */
+    uint64_t all_old, all_new;
+};
+
+/* The watcher looks at the files at times of its own. */
+static void two_judge_files(struct judge_context *c)
+{
+    const struct two *t = c->state;
+    if (t->u.pid_file != 0 && t->u.pid_file != t->u.seen.c)
+        judge_violate(c, &t->u.seen, NULL, "the pid file names %u, the new master is %u",
+                      t->u.pid_file, (uint32_t)t->u.seen.c);
+    if (t->u.pid_file != 0 && t->u.old_bin != t->u.old_pid)
+        judge_violate(c, &t->u.seen, NULL, "the old master's file names %u, the old master is %u",
+                      t->u.old_bin, t->u.old_pid);
+}
+
+static void two_judge(struct judge_context *c, const struct hist_record *r)
+{
+    struct two *t = c->state;
+    bool enough = t->of_old + t->of_new >= ANSWERS_MIN;
+    if (enough && (t->of_old == 0 || t->of_new == 0))
+        judge_violate(c, &t->u.seen, NULL,
+                      "the workers of master %u answered %llu times, those of master %u %llu times",
+                      t->u.old_pid, (ull)t->of_old, (uint32_t)t->u.seen.c, (ull)t->of_new);
+    if (r->t_ns - t->u.seen.t_ns > SETTLE_NS)
+        two_judge_files(c);
+    if (t->of_old > 0 && t->of_new > 0)
+        judge_seen(c, t->of_old + t->of_new);
+    t->all_old += t->of_old;
+    t->all_new += t->of_new;
+    t->of_old = t->of_new = 0;
+}
+
+static void two_answer(struct two *t, const struct world *w, const struct hist_record *r)
+{
+    const struct world_process *p = world_process(w, r->pid);
+    const struct world_connection *connection = world_connection(w, r->conn);
+    if (t->u.stage != UPGRADE_TWO || p == NULL || connection == NULL ||
+        connection->connect_ns < t->u.seen.t_ns)
+        return;
+    t->of_old += p->parent == t->u.old_pid;
+    t->of_new += p->parent == t->u.new_pid;
+}
+
+static void two_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct two *t = c->state;
+    if (r->kind == HIST_CLIENT_FIRST_BYTE) {
+        two_answer(t, c->world, r);
+        return;
+    }
+    bool parts = t->u.stage == UPGRADE_TWO && r->kind == HIST_DIRECTOR_SIGNAL;
+    if (upgrade_take(&t->u, r) == UPGRADE_TWO && t->u.stage != UPGRADE_TWO && parts)
+        two_judge(c, r);
+}
+
+static void two_finish(struct judge_context *c)
+{
+    const struct two *t = c->state;
+    upgrade_unknown(c, &t->u, "there were not two masters for long enough to be seen");
+    judge_strength(c,
+                   "%llu upgrades; beside each other the old workers answered %llu times, the "
+                   "new %llu times",
+                   (ull)t->u.ready, (ull)t->all_old, (ull)t->all_new);
+}
+
+static const unsigned two_kinds[] = {UPGRADE_KINDS, HIST_CLIENT_FIRST_BYTE, HIST_NONE};
+const struct checker judge_upgrade_two_masters = {.kinds = two_kinds,
+                                                  .state_size = sizeof(struct two),
+                                                  .observe = two_observe,
+                                                  .finish = two_finish};
+
+/* ---- upgrade/rollback -------------------------------------------------------------------------
+ */
+
+struct rollback {
+    struct upgrade u;
+    struct hist_record cause; /* HUP to the old one, or the end of the new one */
+    uint32_t old_pid;
+    bool to_judge, new_gone;
+    uint64_t returns, ends;
+};
+
+static void rollback_take(struct rollback *s, const struct hist_record *r)
+{
+    uint32_t new_pid = s->u.new_pid, old_pid = s->u.old_pid;
+    bool told = r->kind == HIST_DIRECTOR_SIGNAL && new_pid != 0;
+    bool back = told && r->a == SIGHUP && r->pid == old_pid && s->u.old_rested;
+    bool gone = r->kind == HIST_WATCH_EXIT && new_pid != 0 && r->pid == new_pid;
+    upgrade_take(&s->u, r);
+    if (r->kind == HIST_DIRECTOR_ADOPTED)
+        s->to_judge = false;
+    if (!back && !gone)
+        return;
+    s->cause = *r;
+    s->old_pid = old_pid;
+    s->to_judge = true;
+    s->new_gone = gone;
+    s->returns += back;
+    s->ends += gone;
+}
+
+static void rollback_judge(struct judge_context *c, const struct hist_record *r)
+{
+    struct rollback *s = c->state;
+    const struct world *w = c->world;
+    uint64_t want = world_param(w, HIST_P_WORKERS, 0), live = upgrade_workers_of(w, s->old_pid);
+    const char *what = s->new_gone ? "the new master was gone" : "HUP to the old master";
+    s->to_judge = false;
+    judge_seen(c, 1);
+    if (live != want)
+        judge_violate(c, r, &s->cause, "%.0f ms after %s the old one has %llu workers, not %llu",
+                      MS(r->t_ns - s->cause.t_ns), what, (ull)live, (ull)want);
+    if (s->new_gone && s->u.pid_file != 0 && s->u.pid_file != s->old_pid)
+        judge_violate(c, r, &s->cause, "the pid file names %u, the master that is left is %u",
+                      s->u.pid_file, s->old_pid);
+}
+
+static void rollback_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct rollback *s = c->state;
+    uint64_t bound_ns = world_param(c->world, HIST_P_CONVERGE_BOUND, UINT64_MAX);
+    if (r->kind != HIST_WATCH_TREE)
+        rollback_take(s, r);
+    else if (s->to_judge && world_serving(c->world) && r->t_ns - s->cause.t_ns > bound_ns)
+        rollback_judge(c, r);
+}
+
+static void rollback_finish(struct judge_context *c)
+{
+    const struct rollback *s = c->state;
+    upgrade_unknown(c, &s->u, "no upgrade was taken back, or nobody looked at the tree after it");
+    judge_strength(c, "%llu old masters brought their workers back, %llu outlived a new master",
+                   (ull)s->returns, (ull)s->ends);
+}
+
+static const unsigned rollback_kinds[] = {UPGRADE_KINDS, HIST_WATCH_TREE, HIST_NONE};
+const struct checker judge_upgrade_rollback = {.kinds = rollback_kinds,
+                                               .state_size = sizeof(struct rollback),
+                                               .observe = rollback_observe,
+                                               .finish = rollback_finish};

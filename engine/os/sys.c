@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +91,16 @@ int sys_listen(int fd, int backlog)
 {
     int error = refusal(FAULT_net_listen);
     return error ? error : (int)result_of(listen(fd, backlog));
+}
+
+/* Of a socket that listens, TCP_INFO tells the queue's length where others have what is not acked.
+ */
+int sys_accept_queue(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    int error = (int)result_of(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+    return error < 0 ? error : (int)info.tcpi_unacked;
 }
 
 int sys_connect(int fd, const struct sockaddr *addr, socklen_t len)

@@ -19,6 +19,7 @@ int sys_accept(int fd, struct sockaddr_storage *peer, socklen_t *peer_len); /* n
 int sys_socket(int family, int type, int protocol);
 int sys_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int sys_listen(int fd, int backlog);
+int sys_accept_queue(int fd); /* how many wait to be accepted; TCP only */
 int sys_connect(int fd, const struct sockaddr *addr, socklen_t len);
 int sys_socket_error(int fd); /* SO_ERROR: 0, or a negative errno */
 int sys_setsockopt_int(int fd, int level, int name, int value);

@@ -82,6 +82,7 @@ static void a_connection_is_made_and_used(void **state)
     char buf[16] = "";
     int l = listener(&addr), c = sys_socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(sys_connect(c, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(sys_accept_queue(l), 1);
     int s = sys_accept(l, &peer, &len);
     assert_true(s >= 0 && is_cloexec(s) && is_cloexec(l) && is_cloexec(c));
     assert_true(fcntl(s, F_GETFL) & O_NONBLOCK);

@@ -175,7 +175,7 @@ static int fork_worker(struct sim *s, struct sim_row *row)
     kernel_close(k, (unsigned)child, fds[0]);
     uint32_t config = row->generation == m->sup.trying ? m->config_tried : m->config;
     sim_worker_start(s, (unsigned)child, row, config, fds[1]);
-    k->processes[child].fd_limit = FD_LIMIT;
+    k->processes[child].fd_limit = s->plan.story ? s->plan.fd_limit : FD_LIMIT;
     kernel_watch(k, m->process, fds[0], (uint16_t)(TAG_ROW + (row - m->rows)));
     return 0;
 }

@@ -221,6 +221,8 @@ void sim_master_signalled(struct sim *s, int number)
         return;
     }
     master_record(s, &(struct hist_record){.kind = HIST_ENGINE_SIGNAL, .a = (uint64_t)number});
+    if (number == SIGWINCH && !s->plan.daemon)
+        return;
     for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
         if (orders[i].number == number)
             sim_master_tell(s, &(struct sup_event){.kind = orders[i].event});

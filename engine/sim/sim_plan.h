@@ -127,10 +127,12 @@ enum sim_stop { SIM_STOP_FAST, SIM_STOP_GRACEFUL, SIM_STOP_KILL }; /* as directo
 #define SIM_OPTIONS(O)                                                                             \
     O(workers, "workers", COUNT, "worker_processes at the start")                                  \
     O(connections, "connections", COUNT, "worker_connections")                                     \
-    O(fd_limit, "fd-limit", COUNT, "RLIMIT_NOFILE that the theme fd-limit sets, 0 none")           \
+    O(fd_limit, "fd-limit", COUNT,                                                                 \
+      "RLIMIT_NOFILE of workers: a story's from the start, a theme's later")                       \
     O(backlog, "backlog", COUNT, "of the listener")                                                \
     O(pid_max, "pid-max", COUNT, "process numbers come around after this one")                     \
     O(multi_accept, "multi-accept", FLAG, "a wake may accept many")                                \
+    O(daemon, "daemon", FLAG, "0: as with `daemon off`, where WINCH is recorded and not obeyed")   \
     O(drain_ns, "drain", TIME, "worker_shutdown_timeout")                                          \
     O(watchdog_ns, "watchdog", TIME, "longest silence of a worker, 0 any")                         \
     O(backoff_min_ns, "backoff-min", TIME, "first delay of a slot that crashes again")             \

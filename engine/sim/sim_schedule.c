@@ -505,8 +505,8 @@ static int check(struct reader *r)
     const struct sim_plan *p = r->plan;
     if (p->workers < 1 || p->workers > 8)
         return complain(r, "another number", "1 to 8 workers");
-    if (p->connections < 1 || p->connections > 64)
-        return complain(r, "another number", "1 to 64 connections of a worker");
+    if (p->connections < 1 || p->connections > 90)
+        return complain(r, "another number", "1 to 90 connections of a worker");
     if (p->pid_max < 400 || p->backlog < 1 || p->latency_ns == 0 || p->drain_ns == 0)
         return complain(r, "0", "pid-max from 400, backlog, latency and drain above 0");
     for (size_t i = 0; i < p->act_count; i++)

@@ -12,7 +12,8 @@ static const uint64_t drain_idle_ns = 2 * SIM_SECOND;
 static void boot(struct sim *s, struct sim_worker *w);
 static void serve(struct sim *s, struct sim_worker *w);
 static void say(struct sim *s, struct sim_worker *w, enum sim_word word);
-static void accept_some(struct sim *s, struct sim_worker *w);
+static bool accept_some(struct sim *s, struct sim_worker *w);
+static void order_drain(struct sim *s, struct sim_worker *w);
 static void read_channel(struct sim *s, struct sim_worker *w);
 
 void sim_worker_record(struct sim *s, const struct sim_worker *w, enum hist_kind kind,
@@ -228,8 +229,10 @@ void sim_worker_signalled(struct sim *s, unsigned process, int number)
         return;
     if (number == SIGUSR1)
         sim_worker_record(s, w, HIST_ENGINE_REOPEN, &(struct hist_record){.a = 0});
+    else if (number == SIGQUIT)
+        order_drain(s, w);
     else
-        sim_worker_happen(s, w, number == SIGQUIT ? ADM_EV_DRAIN : ADM_EV_STOP, 0);
+        sim_worker_happen(s, w, ADM_EV_STOP, 0);
 }
 
 void sim_worker_heartbeat(struct sim *s, struct sim_worker *w)
@@ -282,6 +285,7 @@ static void begin_drain(struct sim *s, struct sim_worker *w)
         !kernel_alive(&s->kernel, w->process))
         return;
     w->draining = true;
+    kernel_close(&s->kernel, w->process, w->listen_fd);
     sim_worker_record(s, w, HIST_ENGINE_DRAIN, &(struct hist_record){.a = w->adm.active});
     sim_connections_tell(s, w, CONN_EV_DRAIN);
 }
@@ -372,28 +376,41 @@ static bool accept_failed(struct sim *s, struct sim_worker *w, int err)
     return kind == ADM_EV_ABORTED;
 }
 
-static void accept_some(struct sim *s, struct sim_worker *w)
+/* What one wake may take. False: nobody waits, or accepting is of no use now. */
+static bool accept_some(struct sim *s, struct sim_worker *w)
 {
     if (w->adm.state != ADM_ACCEPTING)
-        return;
+        return false;
     sim_worker_happen(s, w, ADM_EV_READY, 0);
     while (w->stage == SIM_SERVES && adm_may_accept(&w->adm)) {
         w->beat_lost = sim_worker_beat(s, w->process);
         int fd = sim_fault_step(s, w->process, FAULT_net_accept);
         if (fd > 0)
-            return;
+            return false;
         if (fd == 0)
             fd = kernel_accept(&s->kernel, w->process, w->listen_fd);
         else
             kernel_watch(&s->kernel, w->process, w->listen_fd, TAG_LISTENER);
         if (fd < 0) {
             if (!accept_failed(s, w, fd))
-                return;
+                return false;
             continue;
         }
         sim_connection_open(s, w, fd);
         sim_worker_happen(s, w, ADM_EV_ACCEPTED, 0);
     }
+    return true;
+}
+
+/* Who already waits is taken first, as a real worker does. */
+static void order_drain(struct sim *s, struct sim_worker *w)
+{
+    const struct kernel_listener *listener = kernel_listener(&s->kernel, SIM_PORT);
+    uint64_t most = w->adm.accepted + (listener != NULL ? listener->waiting : 0);
+    while (w->adm.accepted < most && w->stage == SIM_SERVES && accept_some(s, w))
+        ;
+    if (w->stage == SIM_SERVES && kernel_alive(&s->kernel, w->process))
+        sim_worker_happen(s, w, ADM_EV_DRAIN, 0);
 }
 
 /* ---- the channel ------------------------------------------------------------------------------
@@ -424,7 +441,7 @@ static void read_channel(struct sim *s, struct sim_worker *w)
     else if (got > 0 && word == WORD_GO)
         accept_from_now_on(s, w);
     else if (got > 0 && word == WORD_DRAIN)
-        sim_worker_happen(s, w, ADM_EV_DRAIN, 0);
+        order_drain(s, w);
     else if (got > 0 && word == WORD_STOP)
         sim_worker_happen(s, w, ADM_EV_STOP, 0);
 }

@@ -140,7 +140,7 @@ static void worker_on_signalled(struct ev_loop *loop, ev_async *async, int reven
     if (worker_quit) {
         worker_quit = 0;
         worker_record_signal(w, SIGQUIT);
-        admission_happen(w, ADM_EV_DRAIN, 0);
+        admission_order_drain(w);
     }
     if (worker_stop) {
         int number = worker_stop;
@@ -183,7 +183,7 @@ static void worker_on_channel(struct ev_loop *loop, ev_io *io, int revents)
         worker_accept(w);
         break;
     case CHANNEL_DRAIN:
-        admission_happen(w, ADM_EV_DRAIN, 0);
+        admission_order_drain(w);
         break;
     case CHANNEL_STOP:
         admission_happen(w, ADM_EV_STOP, 0);

@@ -180,9 +180,20 @@ static void admission_watch(struct worker *w, const struct adm_effect *effect)
              why[effect->why]);
 }
 
+/* A listener that nobody accepts from would let clients in who are reset in the end. */
+static void listeners_close(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        if (w->listeners[i].fd >= 0)
+            sys_close(w->listeners[i].fd);
+        w->listeners[i].fd = -1;
+    }
+}
+
 static void admission_drain(struct worker *w)
 {
     fault_step(FAULT_worker_drain);
+    listeners_close(w);
     SCORE_SET(w->args->row->draining, 1);
     if (!w->given_up) /* nobody told it to */
         worker_record(w, HIST_ENGINE_DRAIN, &(struct hist_record){.a = w->adm.active});
@@ -234,15 +245,9 @@ static bool admission_fail(struct worker *w, const struct listener *listener, in
     return kind == ADM_EV_ABORTED;
 }
 
-static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
+/* What one wake may take. False: nobody waits, or accepting is of no use now. */
+static bool admission_take(struct worker *w, const struct listener *listener)
 {
-    struct listener *listener = io->data;
-    struct worker *w = listener->worker;
-    (void)loop;
-    if (revents & EV_ERROR) {
-        worker_give_up(w);
-        return;
-    }
     admission_happen(w, ADM_EV_READY, 0);
     while (adm_may_accept(&w->adm)) {
         struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
@@ -250,7 +255,7 @@ static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
         int fd = sys_accept(listener->fd, &peer, &peer_len);
         if (fd < 0) {
             if (!admission_fail(w, listener, fd))
-                return;
+                return false;
             continue;
         }
         if (peer_len == 0 || peer.ss_family == AF_UNSPEC)
@@ -259,6 +264,35 @@ static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
         connection_open(w, listener, fd, &peer);
         admission_happen(w, ADM_EV_ACCEPTED, 0);
     }
+    return true;
+}
+
+static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
+{
+    struct listener *listener = io->data;
+    (void)loop;
+    if (revents & EV_ERROR)
+        worker_give_up(listener->worker);
+    else
+        admission_take(listener->worker, listener);
+}
+
+/* Those who wait now, and none that come while they are taken: accepting may be slow. */
+static void admission_take_waiting(struct worker *w, const struct listener *listener)
+{
+    int waiting = sys_accept_queue(listener->fd);
+    uint64_t most = w->adm.accepted + (waiting < 0 ? ADM_BATCH_MAX : (uint64_t)waiting);
+    while (w->adm.accepted < most && ev_is_active(&listener->io) && admission_take(w, listener))
+        ;
+}
+
+/* Who already waits is taken first: at a stop nobody else would, and the kernel resets them when
+ * the last descriptor of the listener is closed. */
+void admission_order_drain(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++)
+        admission_take_waiting(w, &w->listeners[i]);
+    admission_happen(w, ADM_EV_DRAIN, 0);
 }
 
 static void admission_on_timer(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -184,6 +184,8 @@ int worker_boot(const struct worker_args *args);
 int admission_init(struct worker *w);
 void admission_help(struct worker *w);
 void admission_happen(struct worker *w, enum adm_event_kind kind, uint64_t value);
+/* QUIT, or the master's word for it. */
+void admission_order_drain(struct worker *w);
 void admission_free(struct worker *w);
 
 /* ---- worker_conn.c -----------------------------------------------------------------------------

@@ -267,6 +267,24 @@ static void a_drain_lets_requests_end(void **state)
     expect_clean_exit();
 }
 
+/* A worker that was busy as the order came: those who wait in the queue were there before it. */
+static void a_drain_serves_those_who_waited(void **state)
+{
+    (void)state;
+    rig_start(EVENTS, site);
+    kill(rig->pid, SIGSTOP);
+    struct rig_client *waits = rig_connect(), *too = rig_connect();
+    client_send(waits, GET("/echo", "1"));
+    client_send(too, GET("/echo", "2"));
+    kill(rig->pid, SIGQUIT);
+    kill(rig->pid, SIGCONT);
+    assert_int_equal(client_answer(waits), 200);
+    assert_int_equal(client_answer(too), 200);
+    client_close(waits);
+    client_close(too);
+    expect_clean_exit();
+}
+
 static void a_drain_has_a_bound(void **state)
 {
     (void)state;
@@ -469,6 +487,7 @@ int main(void)
         TEST(nobody_is_accepted_before_the_go),
         TEST(one_on_trial_leaves_when_told),
         TEST(a_drain_lets_requests_end),
+        TEST(a_drain_serves_those_who_waited),
         TEST(a_drain_has_a_bound),
         TEST(stops_at_once_when_told),
         TEST(obeys_a_stop_on_the_channel),

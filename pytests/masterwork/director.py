@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from masterwork import ending, logbook, nemesis, reloading, upgrading
+from masterwork import ending, logbook, nemesis, reloading, schedule, simulator, upgrading
 from masterwork.catalogue import guarantees
 from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import program
@@ -66,6 +66,8 @@ def why_not(story: Story, target: Target) -> str:
             return "needs root"
     if missing:
         return f"{target.name} lacks {', '.join(missing)}"
+    if target.simulated:
+        return schedule.why_not(story)
     if story.loads and all(load.surface not in target.surfaces for load in story.loads):
         return f"{target.name} has none of the paths the story's clients use"
     return ""
@@ -82,6 +84,8 @@ def stage(play: Play) -> StoryResult:
         result.guarantees = [Verdict(name, UNKNOWN, f"not staged: {result.skipped}")
                              for name in story.checks]
         return result
+    if target.simulated:
+        return simulator.stage(play, result)
     begun = time.monotonic()
     with Stage(target, play.folder, story.server, story.loads, story.params, play.seed,
                play.shim) as world:

@@ -44,6 +44,24 @@ USUAL_PARAMS = {
 }
 
 
+def known_params(target: Target, wishes: ServerWishes, stated: dict[str, int], logs: bool
+                 ) -> dict[str, int]:
+    """What the judge is told of a story on a target; `logs`: its access log is read."""
+    known = {
+        **USUAL_PARAMS, "drain_bound": wishes.drain_ns,
+        "orphan_bound": wishes.drain_ns + SLACK_NS, **target.params, **stated,
+        "workers": wishes.workers,
+        "worker_connections": wishes.worker_connections - target.own_connections,
+        "keepalive_timeout": wishes.keepalive_ns,
+        "access_log": int(logs),
+    }
+    if wishes.worker_nofile:
+        known["fd_limit"] = wishes.worker_nofile
+    if wishes.watchdog_ns and "watchdog_bound" not in known:
+        known["watchdog_bound"] = 3 * wishes.watchdog_ns + SLACK_NS
+    return known
+
+
 class Stage:
     def __init__(self, target: Target, folder: Path, server: ServerWishes | None = None,
                  loads: tuple[Load, ...] = (), params: dict[str, int] | None = None,
@@ -104,20 +122,8 @@ class Stage:
 
     def params(self) -> dict[str, int]:
         """Everything the judge is told, stated or known."""
-        wishes = self.wishes
-        known = {
-            **USUAL_PARAMS, "drain_bound": wishes.drain_ns,
-            "orphan_bound": wishes.drain_ns + SLACK_NS, **self.target.params, **self.stated,
-            "workers": wishes.workers,
-            "worker_connections": wishes.worker_connections - self.target.own_connections,
-            "keepalive_timeout": wishes.keepalive_ns,
-            "access_log": int(self.server.access_log is not None),
-        }
-        if wishes.worker_nofile:
-            known["fd_limit"] = wishes.worker_nofile
-        if wishes.watchdog_ns and "watchdog_bound" not in known:
-            known["watchdog_bound"] = 3 * wishes.watchdog_ns + SLACK_NS
-        return known
+        return known_params(self.target, self.wishes, self.stated,
+                            self.server.access_log is not None)
 
     def open(self) -> None:
         """Starts the server and the witnesses; returns when clients are served."""

@@ -13,6 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from masterwork import __version__
 from masterwork.catalogue import guarantees
 from masterwork.errors import HarnessError, InputError, suggest
 from masterwork.params import read_params
@@ -23,6 +24,7 @@ from masterwork.verbs import REPORTS, signal_number
 
 PROMISES = ("promised", "documented-not", "silent")
 EVERY = "*"
+ALIASES = {"sim": "simulator"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Target:
     promises: dict[str, Promise]
     # Of worker_connections, how many a worker needs for itself: listeners, channels.
     own_connections: int
+    # The stories are staged in the simulated world: there is no server to start.
+    simulated: bool = False
 
     def find(self) -> Path:
         """The server's program, or an error that names every place looked at."""
@@ -82,6 +86,8 @@ class Target:
 
     def version(self) -> str:
         """What the program says about itself."""
+        if not self.version_argv:
+            return __version__
         argv = [part.replace("{program}", str(self.find())) for part in self.version_argv]
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=10)
@@ -160,16 +166,40 @@ def _read_template(table: Table, folder: Path) -> str:
         raise table.error("template", f"{path} cannot be read: {error.strerror}") from None
 
 
-def load_target(path: Path) -> Target:
-    """Reads and checks one target file."""
-    table = load_toml(path)
-    find, start, config = table.table("find", True), table.table("start", True), table.table(
-        "config", True)
-    logs, environment = table.table("logs"), start.table("environment")
+def _read_features(table: Table) -> tuple[str, ...]:
     features = tuple(table.strings("features", []))
     for feature in features:
         if feature not in NEEDS:
             raise table.error("features", f"{feature!r} is not known.{suggest(feature, NEEDS)}")
+    return features
+
+
+def _simulated(table: Table, path: Path) -> Target:
+    """A world that mw-sim makes: nothing is started, signalled or configured."""
+    find = table.table("find", True)
+    target = Target(
+        name=path.stem, file=path, summary=table.string("summary"),
+        programs=tuple(find.strings("program")), version_argv=(), version_pattern="", argv=(),
+        environment={}, helper=(), template="", config_file="", check_argv=(),
+        signals={}, report=ReloadReport((), {}, ""),
+        surfaces={name: "/" for name in SURFACES}, features=_read_features(table), pid_file="",
+        error_log="", access_log="", access_pattern="", control_log="",
+        params=read_params(table.table("params")),
+        promises=_read_promises(table.table("promises")), own_connections=0, simulated=True)
+    find.done()
+    table.done()
+    return target
+
+
+def load_target(path: Path) -> Target:
+    """Reads and checks one target file."""
+    table = load_toml(path)
+    if table.boolean("simulated", False):
+        return _simulated(table, path)
+    find, start, config = table.table("find", True), table.table("start", True), table.table(
+        "config", True)
+    logs, environment = table.table("logs"), start.table("environment")
+    features = _read_features(table)
     target = Target(
         name=path.stem, file=path, summary=table.string("summary"),
         programs=tuple(find.strings("program")), version_argv=tuple(find.strings("version")),
@@ -203,7 +233,7 @@ def find_target(name: str) -> Target:
     """A target by name, or a user's own file."""
     if name.endswith(".toml") or os.sep in name:
         return load_target(Path(name))
-    path = TARGETS / f"{name}.toml"
+    path = TARGETS / f"{ALIASES.get(name, name)}.toml"
     if not path.exists():
         names = [known.stem for known in TARGETS.glob("*.toml")]
         raise InputError(f"{name!r} is not a target.{suggest(name, names)} "

@@ -180,6 +180,7 @@ def _simulated(table: Table, path: Path) -> Target:
     target = Target(
         name=path.stem, file=path, summary=table.string("summary"),
         programs=tuple(find.strings("program")), version_argv=(), version_pattern="", argv=(),
+        daemon_argv=(),
         environment={}, helper=(), template="", config_file="", check_argv=(),
         signals={}, report=ReloadReport((), {}, ""),
         surfaces={name: "/" for name in SURFACES}, features=_read_features(table), pid_file="",

@@ -93,7 +93,6 @@ static void proxy_start(struct exchange *x)
     talk->conf = conf;
     talk->server_index = BALANCE_NONE;
     talk->buf = NULL;
-    talk->limit_rate = 0;
     talk->buffers = conf->buffering;
     body_store_start(&talk->body);
     talk->streams = may_stream(x, conf);

@@ -114,7 +114,7 @@ static void take_wishes(struct talk *talk, const struct http1_header *header)
     }
     if (header->name == HTTP1_RESPONSE_X_ACCEL_LIMIT_RATE &&
         !is_ignored(talk, PROXY_IGNORE_LIMIT_RATE))
-        str_to_u64(value, &talk->limit_rate);
+        talk->x->rate_is_set = str_to_u64(value, &talk->x->rate_bytes);
 }
 
 /* One header of the server's answer: what it means to us, and whether the client gets it. */

@@ -8,6 +8,17 @@
 #include "engine/http/phases.h"
 #include "engine/os/log.h"
 
+static const char *talk_doing(const struct talk *talk)
+{
+    if (talk->state == TALK_ENDS)
+        return "reading upstream";
+    if (talk->try->connect_ns == TALK_UNKNOWN)
+        return "connecting to upstream";
+    if (!talk->sent_whole)
+        return "sending request to upstream";
+    return "reading response header from upstream";
+}
+
 /* ---- tries ----------------------------------------------------------------------------------- */
 
 static uint64_t since_began(const struct talk *talk)
@@ -45,9 +56,7 @@ static void talk_release(struct talk *talk, enum balance_outcome outcome)
         talk->try->response_ns = since_began(talk);
     if (peers_release(talk->peers, talk->server_index, outcome, talk->x->site->now_ns))
         exchange_log(talk->x, LEVEL_WARN, "upstream server temporarily disabled while %s",
-                     talk->try->connect_ns == TALK_UNKNOWN ? "connecting to upstream"
-                                                           : "reading response header from "
-                                                             "upstream");
+                     talk_doing(talk));
     talk->server_index = BALANCE_NONE;
     if (talk->retry.tries_left > 0)
         talk->retry.tries_left--;
@@ -75,7 +84,7 @@ bool talk_pick(struct talk *talk)
         return false;
     }
     talk->server_index = index;
-    talk->retry.request_sent = false;
+    talk->retry.request_sent = talk->sent_whole = false;
     if (index == BALANCE_NONE) {
         talk->server = NULL;
         exchange_log(x, LEVEL_ERR, "no live upstreams while connecting to upstream");
@@ -174,15 +183,6 @@ void talk_free(struct talk *talk)
 }
 
 /* ---- trouble --------------------------------------------------------------------------------- */
-
-static const char *talk_doing(const struct talk *talk)
-{
-    if (talk->state == TALK_ENDS)
-        return "reading upstream";
-    if (talk->try->connect_ns == TALK_UNKNOWN)
-        return "connecting to upstream";
-    return "reading response header from upstream";
-}
 
 static void talk_complain(struct talk *talk, const char *format, va_list arguments)
 {

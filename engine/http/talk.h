@@ -76,14 +76,14 @@ struct talk {
     bool streams;         /* the body is passed on as it comes */
     bool body_whole;      /* no more of it comes */
     bool has_body;
-    bool head_only; /* HEAD: no body is answered */
+    bool sent_whole; /* the driver has sent all of it in this try */
+    bool head_only;  /* HEAD: no body is answered */
 
     /* the answer */
     struct http1_response response;
     struct http1_header headers[TALK_HEADERS_MAX];
-    const char *buf;     /* what response's spans point into; NULL: no head has come */
-    bool buffers;        /* proxy_buffering, or what X-Accel-Buffering says */
-    uint64_t limit_rate; /* X-Accel-Limit-Rate; 0: not said */
+    const char *buf; /* what response's spans point into; NULL: no head has come */
+    bool buffers;    /* proxy_buffering, or what X-Accel-Buffering says */
 };
 
 /* ---- for the driver -------------------------------------------------------------------------- */

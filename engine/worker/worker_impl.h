@@ -267,8 +267,8 @@ bool io_buffered(const struct connection *c);
 void upstream_attend(struct turn *t);
 /* The request needs its server no more. */
 void upstream_drop(struct flight *flight);
-/* There is room for more of the answer. */
-void upstream_resume(struct connection *c);
+/* Gets the next piece of a BODY_UPSTREAM for the client; what was got before is sent. */
+enum pull upstream_pull(struct connection *c);
 /* What the client sent through a tunnel. */
 void upstream_tunnel_send(struct turn *t);
 /* 0, or -ENOMEM. */

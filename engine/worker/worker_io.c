@@ -401,30 +401,6 @@ static void io_set_cork(struct connection *c, bool on)
     c->flight->corked = on;
 }
 
-/* The next of what another server answers, framed as the head said. */
-static enum pull io_pull_relay(struct connection *c)
-{
-    struct flight *flight = c->flight;
-    struct answer *answer = &flight->x.answer;
-    enum pull made = relay_pull(c->worker, &flight->relay, flight->out, &flight->piece);
-    upstream_resume(c);
-    if (!answer->chunked || answer->chunks_over)
-        return made;
-    if (made == PULL_DATA) {
-        size_t len = http1_chunk_head(flight->frame_text, flight->piece.len);
-        flight->frame = str_make(flight->frame_text, len);
-        answer->chunks_over =
-            flight->relay.ended && !flight->relay.broken && relay_is_empty(&flight->relay);
-        flight->tail =
-            answer->chunks_over ? STR(HTTP1_CHUNK_TAIL HTTP1_CHUNK_LAST) : STR(HTTP1_CHUNK_TAIL);
-    } else if (made == PULL_END) {
-        answer->chunks_over = true;
-        flight->piece = STR(HTTP1_CHUNK_LAST);
-        made = PULL_DATA;
-    }
-    return made;
-}
-
 static enum pull io_pull(struct connection *c)
 {
     struct flight *flight = c->flight;
@@ -434,7 +410,7 @@ static enum pull io_pull(struct connection *c)
     if (flight->out == NULL && (!relayed || flight->relay.has_file))
         return PULL_BROKEN;
     if (relayed)
-        return io_pull_relay(c);
+        return upstream_pull(c);
     return exchange_pull(&flight->x, flight->out->bytes, flight->out->size, &flight->piece);
 }
 

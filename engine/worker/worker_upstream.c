@@ -170,14 +170,14 @@ static void upstream_want_more(struct turn *t)
 
 static void upstream_sent(struct turn *t, struct uplink *u)
 {
-    const struct talk *talk = uplink_talk(u);
+    struct talk *talk = uplink_talk(u);
     uplink_watch(u, EV_READ);
     if (talk->streams && !talk->body_whole) {
         uplink_wait(u, 0); /* it is the client that everybody waits for */
         upstream_want_more(t);
         return;
     }
-    u->sent_all = true;
+    u->sent_all = talk->sent_whole = true;
     uplink_wait(u, talk->conf->read_timeout_ns);
 }
 

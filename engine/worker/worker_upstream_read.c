@@ -171,7 +171,7 @@ static void upstream_receive_body(struct turn *t)
     upstream_pass_on(t);
 }
 
-void upstream_resume(struct connection *c)
+static void upstream_resume(struct connection *c)
 {
     struct flight *flight = c->flight;
     struct talk *talk = flight->x.talk;
@@ -180,6 +180,30 @@ void upstream_resume(struct connection *c)
     flight->relay.full = false;
     uplink_watch(talk->link, talk->link->events | EV_READ);
     uplink_wait(talk->link, talk->conf->read_timeout_ns);
+}
+
+/* The next of what another server answers, framed as the head said. */
+enum pull upstream_pull(struct connection *c)
+{
+    struct flight *flight = c->flight;
+    struct answer *answer = &flight->x.answer;
+    enum pull made = relay_pull(c->worker, &flight->relay, flight->out, &flight->piece);
+    upstream_resume(c);
+    if (!answer->chunked || answer->chunks_over)
+        return made;
+    if (made == PULL_DATA) {
+        size_t len = http1_chunk_head(flight->frame_text, flight->piece.len);
+        flight->frame = str_make(flight->frame_text, len);
+        answer->chunks_over =
+            flight->relay.ended && !flight->relay.broken && relay_is_empty(&flight->relay);
+        flight->tail =
+            answer->chunks_over ? STR(HTTP1_CHUNK_TAIL HTTP1_CHUNK_LAST) : STR(HTTP1_CHUNK_TAIL);
+    } else if (made == PULL_END) {
+        answer->chunks_over = true;
+        flight->piece = STR(HTTP1_CHUNK_LAST);
+        made = PULL_DATA;
+    }
+    return made;
 }
 
 /* ---- the head -------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ class Proxy:
     """A running server in a folder of its own."""
     folder: Path
     server: str = "engine"
-    port: Port = field(default_factory=Port)
+    port: Port | None = None
     process: subprocess.Popen[bytes] | None = None
     backends: list[Backend] = field(default_factory=list)
 
@@ -53,7 +53,24 @@ class Proxy:
         return backend
 
     def start(self, server: str, http: str = "", main: str = "worker_processes 1;") -> None:
-        """`server` stands inside the server block."""
+        """`server` stands inside the server block. A port that somebody else has taken since it was
+        found free, as the near end of a connection perhaps, is given up for another one."""
+        for _ in range(3):
+            if self.port is not None:
+                self.port.close()
+            self.port = Port()
+            self._write(server, http, main)
+            self._spawn()
+            out = self.folder / "out"
+            if wait_until(lambda: self.is_alive() or "in use" in out.read_text(), PATIENCE_S) \
+                    and self.is_alive():
+                return
+            self.process.kill()
+            self.process.wait()
+            assert "in use" in out.read_text(), out.read_text()
+        raise AssertionError("no port stayed free")
+
+    def _write(self, server: str, http: str, main: str) -> None:
         for name in ("logs", "proxy_temp", "client_body_temp"):
             (self.folder / name).mkdir(exist_ok=True)
         temp = "" if self.server == "engine" else "".join(
@@ -76,13 +93,14 @@ class Proxy:
                     {server}
                 }}
             }}""")
+
+    def _spawn(self) -> None:
         binary = str(program("mw-engine")) if self.server == "engine" else NGINX
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MW_")}
         with open(self.folder / "out", "wb") as out:
             self.process = subprocess.Popen(
                 [binary, "-p", str(self.folder), "-c", str(self.folder / "proxy.conf")],
                 stdout=out, stderr=out, start_new_session=True, env=environment)
-        assert wait_until(self.is_alive, PATIENCE_S), (self.folder / "out").read_text()
 
     def is_alive(self) -> bool:
         with contextlib.suppress(OSError):
@@ -124,7 +142,8 @@ class Proxy:
             self.process.wait(PATIENCE_S)
         for backend in self.backends:
             backend.close()
-        self.port.close()
+        if self.port is not None:
+            self.port.close()
         assert "[alert]" not in self.log(), self.log()
 
 

@@ -11,7 +11,7 @@
 /* The client's address as ip_hash takes it: of IPv4 three bytes, so that neighbours share. */
 static struct conf_str address_key(struct talk *talk)
 {
-    const union http_address *peer = &talk->x->client->peer;
+    const union http_address *peer = talk->x->peer;
     memset(talk->peer_key, 0, sizeof talk->peer_key);
     if (peer->plain.sa_family == AF_INET6) {
         memcpy(talk->peer_key, &peer->in6.sin6_addr, 16);

@@ -416,6 +416,7 @@ static void build_main(struct load *load)
     conf->shutdown_timeout_ns = scope_number(main, D_worker_shutdown_timeout);
     conf->watchdog_ns = scope_number(main, D_worker_watchdog);
     conf->reload_timeout_ns = scope_number(main, D_reload_timeout);
+    conf->reload_generations = (uint32_t)scope_number(main, D_reload_generations);
     conf->worker_connections = (uint32_t)scope_number(main, D_worker_connections);
     conf->multi_accept = scope_number(main, D_multi_accept) != 0;
     conf->env = load->env.items;

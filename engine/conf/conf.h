@@ -371,6 +371,7 @@ struct conf {
     uint64_t shutdown_timeout_ns;            /* worker_shutdown_timeout; 0 none */
     uint64_t watchdog_ns;                    /* worker_watchdog, default 30 s; 0 off */
     uint64_t backoff_min_ns, backoff_max_ns; /* worker_respawn_backoff MIN MAX, default 10ms 10s */
+    uint32_t reload_generations;             /* reload_generations, default 16 */
     uint64_t reload_timeout_ns; /* reload_timeout: new workers must be ready, default 30 s */
     /* events */
     uint32_t worker_connections; /* default 512 */

@@ -36,6 +36,7 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_error_log] = {MAIN, "error_log stderr warn;", " error_log=stderr:4 "},
     [D_worker_watchdog] = {MAIN, "worker_watchdog 0;", " watchdog=0 "},
     [D_worker_respawn_backoff] = {MAIN, "worker_respawn_backoff 5ms 2s;", " backoff=5:2000 "},
+    [D_reload_generations] = {MAIN, "reload_generations 5;", " generations=5 "},
     [D_reload_timeout] = {MAIN, "reload_timeout 7s;", " reload=7000 "},
     [D_keepalive_handover] = {MAIN, "keepalive_handover off;", NULL},
     [D_fault_points] = {MAIN, "fault_points off;", " fault_points=0 "},

@@ -38,11 +38,11 @@ static inline void dump_main(const struct conf *conf)
         conf->daemon, conf->master_process, conf->fault_points, conf->user.at, conf->group.at,
         conf->pid_path.at, conf->error_log.at, (int)conf->error_level, conf->working_directory.at);
     put("workers=%u nofile=%u core=%u priority=%d shutdown=%u watchdog=%u backoff=%u:%u "
-        "reload=%u connections=%u multi_accept=%d ",
+        "reload=%u generations=%u connections=%u multi_accept=%d ",
         conf->workers, (unsigned)conf->rlimit_nofile, (unsigned)conf->rlimit_core, conf->priority,
         ms(conf->shutdown_timeout_ns), ms(conf->watchdog_ns), ms(conf->backoff_min_ns),
-        ms(conf->backoff_max_ns), ms(conf->reload_timeout_ns), conf->worker_connections,
-        conf->multi_accept);
+        ms(conf->backoff_max_ns), ms(conf->reload_timeout_ns), conf->reload_generations,
+        conf->worker_connections, conf->multi_accept);
     put_strings("env", conf->env, conf->env_count);
     put("affinity=%d:", conf->affinity_auto);
     for (size_t i = 0; i < conf->affinity_count; i++)

@@ -136,6 +136,11 @@ static void step_timer(struct step *s)
         sup->due_ns = sup->mode_deadline_ns;
 }
 
+static bool has_room(struct step *s)
+{
+    return !sup_reload_crowded(s->sup) || sup_sabotaged(s, SUP_SABOTAGE(PILE_UP));
+}
+
 /* What was put off while something was under way is taken up, in the order that loses nothing:
  * sizes first, then the reload, the upgrade only beside workers that serve, going to rest last. */
 static void step_settle(struct step *s)
@@ -153,7 +158,7 @@ static void step_settle(struct step *s)
             bool grow = sup->pending_resize > 0;
             sup->pending_resize = (int16_t)(sup->pending_resize + (grow ? -1 : 1));
             master_input(s, grow ? SUP_IN_GROW : SUP_IN_SHRINK);
-        } else if (sup->pending & SUP_PENDING_RELOAD) {
+        } else if ((sup->pending & SUP_PENDING_RELOAD) && has_room(s)) {
             sup->pending &= (uint8_t)~SUP_PENDING_RELOAD;
             master_input(s, SUP_IN_RELOAD);
         } else if ((sup->pending & SUP_PENDING_UPGRADE) && sup->mode != SUP_MODE_BOOTING) {
@@ -163,7 +168,7 @@ static void step_settle(struct step *s)
             sup->pending &= (uint8_t)~SUP_PENDING_REST;
             master_input(s, SUP_IN_REST);
         } else {
-            return; /* an upgrade waits until the first workers are ready */
+            return; /* an upgrade waits until the first workers are ready, a reload for room */
         }
         step_raised(s);
     }
@@ -291,9 +296,12 @@ uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struc
 
     if (is_signal(event->kind) && someone_silent(sup, now_ns))
         wanted |= SUP_SABOTAGE(WAIT_FOR_WORKERS);
+    if ((sup->pending & SUP_PENDING_RELOAD) && sup_reload_crowded(sup))
+        wanted |= SUP_SABOTAGE(PILE_UP);
     switch (event->kind) {
     case SUP_RELOAD:
-        wanted |= reloading ? SUP_SABOTAGE(LOSE_RELOAD) : SUP_SABOTAGE(REPORT_EARLY);
+        wanted |= reloading ? SUP_SABOTAGE(LOSE_RELOAD) | SUP_SABOTAGE(RELOAD_AT_ONCE)
+                            : SUP_SABOTAGE(REPORT_EARLY) | SUP_SABOTAGE(PILE_UP);
         if (sup->reload_failed)
             wanted |= SUP_SABOTAGE(DEAF_AFTER_FAILED_RELOAD);
         if (sup->mode == SUP_MODE_RESTING)
@@ -308,8 +316,8 @@ uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struc
     case SUP_CONF_BAD:
         return SUP_SABOTAGE(DIE_ON_BAD_CONFIG);
     case SUP_EXITED:
-        return SUP_SABOTAGE(NO_RESPAWN) | SUP_SABOTAGE(SPAWN_TWICE) | SUP_SABOTAGE(KILL_NEIGHBOUR) |
-               SUP_SABOTAGE(NO_BACKOFF) | SUP_SABOTAGE(HASTY_KILL);
+        return wanted | SUP_SABOTAGE(NO_RESPAWN) | SUP_SABOTAGE(SPAWN_TWICE) |
+               SUP_SABOTAGE(KILL_NEIGHBOUR) | SUP_SABOTAGE(NO_BACKOFF) | SUP_SABOTAGE(HASTY_KILL);
     case SUP_SPAWN_FAILED:
         return SUP_SABOTAGE(FORK_GIVES_UP);
     case SUP_READY:
@@ -322,7 +330,7 @@ uint64_t sup_sabotage_wanted(const struct sup *sup, uint64_t now_ns, const struc
     case SUP_SHRINK:
         return wanted | SUP_SABOTAGE(STOP_TWICE);
     case SUP_TIMER:
-        return wanted_by_timer(sup, now_ns);
+        return wanted | wanted_by_timer(sup, now_ns);
     default:
         return wanted;
     }

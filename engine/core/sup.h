@@ -72,6 +72,7 @@ struct sup_settings {
     uint64_t backoff_min_ns; /* first delay of a slot that crashes again */
     uint64_t backoff_max_ns;
     uint64_t reload_timeout_ns; /* start to ready, of a worker or of a new binary */
+    uint32_t generations; /* that may live at once, the one being tried included; 0 no bound */
 };
 
 /* Wrong behaviours of the core, for faultinject/points.def `sabotage.*`; S(SYMBOL, "word"). The
@@ -99,7 +100,9 @@ struct sup_settings {
     S(GROW_TWICE, grow_twice)                                                                      \
     S(REST_AT_READY, rest_at_ready)                                                                \
     S(NO_RETURN, no_return)                                                                        \
-    S(UPGRADE_STUCK, upgrade_stuck)
+    S(UPGRADE_STUCK, upgrade_stuck)                                                                \
+    S(RELOAD_AT_ONCE, reload_at_once)                                                              \
+    S(PILE_UP, pile_up)
 enum sup_sabotage_bit {
 #define S(symbol, word) SUP_SABOTAGE_##symbol,
     SUP_SABOTAGES(S)

@@ -86,7 +86,10 @@ static const char *check_mode(const struct sup *sup)
         return "a master that is done has no worker";
     if (sup->mode >= SUP_MODE_QUITTING && (sup->pending != 0 || sup->pending_resize != 0))
         return "a stop wins over what was put off";
-    if (sup->mode == SUP_MODE_RUNNING && (sup->pending != 0 || sup->pending_resize != 0))
+    uint8_t pending = sup->pending;
+    if (sup_reload_crowded(sup))
+        pending &= (uint8_t)~SUP_PENDING_RELOAD;
+    if (sup->mode == SUP_MODE_RUNNING && (pending != 0 || sup->pending_resize != 0))
         return "nothing stays put off while nothing is under way";
     return NULL;
 }

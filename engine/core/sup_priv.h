@@ -89,6 +89,8 @@ static inline uint64_t sup_after(uint64_t now_ns, uint64_t ns)
 
 /* sup_reload.c: the current generation serves */
 void sup_report_done(struct step *s);
+/* A reload would make one generation too many: it waits until the oldest is gone. */
+bool sup_reload_crowded(const struct sup *sup);
 
 /* sup_worker.c */
 void sup_worker_input(struct step *s, struct sup_worker *w, enum sup_worker_input input);

@@ -29,9 +29,26 @@ static void report(struct step *s, uint32_t generation, enum sup_outcome outcome
 
 /* ---- asking ------------------------------------------------------------------------------ */
 
+bool sup_reload_crowded(const struct sup *sup)
+{
+    uint32_t generations = 0;
+    for (uint32_t i = 0; i < sup->used; i++) {
+        uint32_t before = 0;
+        while (sup->workers[before].generation != sup->workers[i].generation)
+            before++;
+        generations += before == i;
+    }
+    return sup->settings.generations != 0 && generations >= sup->settings.generations;
+}
+
 void sup_mode_reload_begin(struct step *s)
 {
     struct sup *sup = s->sup;
+    if (sup_reload_crowded(sup) && !sup_sabotaged(s, SUP_SABOTAGE(PILE_UP))) {
+        sup->pending |= SUP_PENDING_RELOAD;
+        sup_note(s, SUP_BECAUSE_CROWDED);
+        return;
+    }
     if (sup->reload_failed && sup_sabotaged(s, SUP_SABOTAGE(DEAF_AFTER_FAILED_RELOAD)))
         return;
     sup->trying = ++sup->generation_last;
@@ -47,6 +64,12 @@ void sup_mode_reload_defer(struct step *s)
     struct sup *sup = s->sup;
     if (sup_sabotaged(s, SUP_SABOTAGE(LOSE_RELOAD)))
         return;
+    if (sup->mode == SUP_MODE_ROLLING && sup_sabotaged(s, SUP_SABOTAGE(RELOAD_AT_ONCE))) {
+        sup_workers_input(s, SUP_WIN_LEAVE, sup->trying, 0);
+        sup_do(s, SUP_DO_DISCARD_CONF)->generation = sup->trying;
+        sup_mode_reload_begin(s);
+        return;
+    }
     sup->pending |= SUP_PENDING_RELOAD;
     sup->pending &= (uint8_t)~SUP_PENDING_REST; /* the last word was to serve */
     sup_note(s, SUP_BECAUSE_DEFERRED);

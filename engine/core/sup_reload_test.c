@@ -434,9 +434,35 @@ static void old_workers_that_pile_up_leave_no_room_and_that_is_said(void **state
     assert_int_equal(rig_count(&r, SUP_DO_COMMIT), 1);
 }
 
+/* Two generations may live: the third waits for the first to be gone, and then comes by itself. */
+static void a_reload_waits_for_room(void **state)
+{
+    struct rig r;
+    struct sup_settings settings = rig_settings;
+    (void)state;
+    settings.generations = 2;
+    rig_init(&r, &settings);
+    rig_start(&r, 1, 2);
+    rig_event(&r, SUP_RELOAD);
+    rig_conf_ok(&r, &settings);
+    rig_poise(&r, 2, 2);
+    rig_accept(&r, 2, 2);
+    rig_worker(&r, SUP_DRAINING, 0, 1, 0);
+    rig_worker(&r, SUP_DRAINING, 1, 1, 0);
+    rig_mode(&r, SUP_MODE_RUNNING);
+    rig_event(&r, SUP_RELOAD);
+    assert_int_equal(rig_count(&r, SUP_DO_LOAD_CONF), 0);
+    assert_int_equal(rig_effect(&r, SUP_DO_NOTE)->reason, SUP_BECAUSE_CROWDED);
+    rig_worker(&r, SUP_EXITED, 0, 1, 0);
+    assert_int_equal(rig_count(&r, SUP_DO_LOAD_CONF), 0);
+    rig_worker(&r, SUP_EXITED, 1, 1, 0);
+    assert_int_equal(rig_count(&r, SUP_DO_LOAD_CONF), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reload_waits_for_room),
         cmocka_unit_test(commits_only_when_all_are_poised),
         cmocka_unit_test(nobody_accepts_for_a_configuration_that_is_on_trial),
         cmocka_unit_test(a_go_that_could_not_be_sent_is_sent_again),

@@ -22,6 +22,7 @@ static const struct field settings_fields[] = {
     FIELD(struct sup_settings, "backoff_min", backoff_min_ns),
     FIELD(struct sup_settings, "backoff_max", backoff_max_ns),
     FIELD(struct sup_settings, "reload_timeout", reload_timeout_ns),
+    FIELD(struct sup_settings, "generations", generations),
     {NULL, 0, 0},
 };
 static const struct field options_fields[] = {

@@ -92,6 +92,7 @@ struct sup_settings master_settings(const struct conf *conf)
         .backoff_min_ns = conf->backoff_min_ns,
         .backoff_max_ns = conf->backoff_max_ns,
         .reload_timeout_ns = conf->reload_timeout_ns,
+        .generations = conf->reload_generations,
     };
 }
 

@@ -24,7 +24,7 @@ from masterwork.stage import Stage
 from masterwork.stories import Sabotage, Story
 from masterwork.targets import Target
 from masterwork.units import NS, show_ns
-from masterwork.verbs import (Adopt, Arm, Ask, Config, Disarm, Knock, Limit, Load, Observe, Phase,
+from masterwork.verbs import (Adopt, Arm, Ask, Check, Config, Disarm, Knock, Limit, Load, Observe, Phase,
                               Reload, Repeat, Rotate, Signal, Step, Stop, Storm, Upgrade, Wait)
 from masterwork.verdicts import HOLDS, UNKNOWN, StoryResult, Verdict
 
@@ -122,6 +122,7 @@ class Performance:
             Storm: lambda step: nemesis.begin_storm(world, step),
             Limit: lambda step: nemesis.limit(world, step),
             Config: lambda step: reloading.write(world, step.changes),
+            Check: lambda step: reloading.check(world, step),
             Reload: lambda step: reloading.perform(world, step),
             Upgrade: lambda step: upgrading.perform(world, step),
             Adopt: lambda step: upgrading.adopt(world, step.within_ns),

@@ -6,12 +6,13 @@ from masterwork.catalogue import words
 from masterwork.schema import Table
 
 # Parameters that are not durations.
-COUNTS = ("workers", "cpu_permille", "fd_slack", "fd_limit", "worker_connections")
+COUNTS = ("workers", "cpu_permille", "fd_slack", "fd_limit", "worker_connections", "generations",
+          "capacity")
 SIZES = ("rss_slack",)
 FLAGS = ("generation_header", "engine_trace", "access_log")
 RATES = ("respawn_rate",)
 # Parameters the director knows by itself; a story or target does not state them.
-OWN = ("workers", "worker_connections", "fd_limit", "keepalive_timeout", "access_log")
+OWN = ("workers", "worker_connections", "fd_limit", "keepalive_timeout", "access_log", "generations")
 
 
 def read_params(table: Table) -> dict[str, int]:

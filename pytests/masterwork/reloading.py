@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 
 from masterwork.stage import Stage
 from masterwork.tree import caught_signals, children_count, fd_count
 from masterwork.units import NS
-from masterwork.verbs import Changes, Reload
+from masterwork.verbs import Changes, Check, Reload
 
 SETTLE_NS = 4 * NS["s"]
 
@@ -46,6 +47,26 @@ def perform(stage: Stage, step: Reload) -> str:
         see_cut_over(stage, number, sequence)
     if report != step.expect:
         return f"the reload was reported {report!r}, {step.expect!r} was expected"
+    return ""
+
+
+def check(stage: Stage, step: Check) -> str:
+    """Has the server test the file, as an operator would before a reload."""
+    if not stage.target.check_argv:
+        return "the target cannot test a configuration"
+    if step.changes is not None:
+        write(stage, step.changes)
+    valid, number = int(stage.state.config == stage.state.good_config), stage.state.config
+    stage.record.put("director.check", pid=os.getpid(), gen=number, c=valid)
+    argv = [stage.server.fill(word) for word in stage.target.check_argv]
+    board = {"MW_FAULT_BOARD": str(stage.board)} if stage.board else {}
+    command = subprocess.Popen(argv, cwd=stage.folder, env={**os.environ, **board},
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    if not stage.until(lambda: command.poll() is not None, SETTLE_NS):
+        command.kill()
+    stage.record.put("director.check", pid=os.getpid(), gen=number, a=1,
+                     b=command.wait() % 256, c=valid)
     return ""
 
 

@@ -55,6 +55,8 @@ def known_params(target: Target, wishes: ServerWishes, stated: dict[str, int], l
         "keepalive_timeout": wishes.keepalive_ns,
         "access_log": int(logs),
     }
+    if wishes.generations:
+        known["generations"] = wishes.generations
     if wishes.worker_nofile:
         known["fd_limit"] = wishes.worker_nofile
     if wishes.watchdog_ns and "watchdog_bound" not in known:

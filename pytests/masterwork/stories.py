@@ -20,7 +20,8 @@ SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "e
 USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "stream": "stream",
                  "tunnel": "tunnel", "early": "early"}
 NEEDS = ("root", "faults", "watchdog", "backoff", "reload-timeout", "reload-report",
-         "connections-limit", "reuseport", "resize", "upgrade")
+         "connections-limit", "reuseport", "resize", "upgrade",
+         "generations-limit")
 BLOCKS = ("main", "events", "http", "server")
 
 
@@ -40,6 +41,7 @@ class Server:
     reload_timeout_ns: int = 0
     backlog: int = 0
     reuseport: bool = False
+    generations: int = 0
     daemon: bool = False
     directives: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -108,6 +110,7 @@ def _read_server(table: Table) -> Server:
         reload_timeout_ns=table.duration("reload_timeout", 0),
         backlog=table.integer("backlog", 0),
         reuseport=table.boolean("reuseport", False),
+        generations=table.integer("generations", 0),
         daemon=table.boolean("daemon", False),
         directives=directives)
     table.done()

@@ -75,6 +75,11 @@ class Config(Step):
 
 
 @dataclass(frozen=True)
+class Check(Step):
+    changes: Changes | None
+
+
+@dataclass(frozen=True)
 class Reload(Step):
     changes: Changes | None
     expect: str
@@ -218,6 +223,10 @@ def _config(table: Table, _: Context, base: dict) -> Step:
     return Config(**base, changes=changes)
 
 
+def _check(table: Table, _: Context, base: dict) -> Step:
+    return Check(**base, changes=_changes(table, "check"))
+
+
 def _reload(table: Table, _: Context, base: dict) -> Step:
     changes = _changes(table, "reload")
     usual = "refused" if changes and changes.bad else "ok"
@@ -303,6 +312,7 @@ VERBS: dict[str, tuple[Reader, str]] = {
     "signal": (_signal, "send a signal `to` " + ", ".join(RECEIVERS)),
     "storm": (_storm, "begin `count` signals at `rate` a second `to` " + ", ".join(STORM_TARGETS)),
     "config": (_config, "write a new configuration file: good or bad"),
+    "check": (_check, "write a configuration (good, bad; same: do not) and only test it"),
     "reload": (_reload, "write a configuration (good, bad; same: do not) and ask for a reload"),
     "upgrade": (_upgrade, "ask for a new binary; it is to be " + ", ".join(UPGRADES)),
     "adopt": (_adopt, "the old master is to be gone; from here on the new one is the master"),

@@ -49,12 +49,11 @@ static bool was_drained(const struct world *w, uint32_t pid, uint64_t begun_ns)
     return !traced(w) || p == NULL || p->drain_ns > begun_ns;
 }
 
-static void completes_observe(struct judge_context *c, const struct hist_record *r)
+/* What was under way when a drain began, and ended: cut, or as it should. */
+static void completes_ended(struct judge_context *c, const struct hist_record *r)
 {
     struct drained *d = c->state;
     const struct world *w = c->world;
-    if (starts_take(&d->starts, r) || !can_complete(w, r) || stopped_hard(w))
-        return;
     uint64_t begun_ns = begun_of(w, r);
     const struct hist_record *start = starts_within(&d->starts, begun_ns, r->t_ns);
     if (start == NULL)
@@ -78,6 +77,13 @@ static void completes_observe(struct judge_context *c, const struct hist_record 
                       hist_outcome_name((unsigned)r->a), MS(r->t_ns - start->t_ns));
 }
 
+static void completes_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct drained *d = c->state;
+    if (!starts_take(&d->starts, r) && can_complete(c->world, r) && !stopped_hard(c->world))
+        completes_ended(c, r);
+}
+
 static void completes_finish(struct judge_context *c)
 {
     struct drained *d = c->state;
@@ -98,6 +104,51 @@ const struct checker judge_drain_completes = {.kinds = completes_kinds,
                                               .state_size = sizeof(struct drained),
                                               .observe = completes_observe,
                                               .finish = completes_finish};
+
+/* ---- reload/long-lived ------------------------------------------------------------------------
+ */
+
+static bool is_long_lived(const struct world *w, const struct hist_record *r)
+{
+    if (r->slot < 0 || r->slot >= WORLD_POPULATIONS_MAX || !w->populations[r->slot].known)
+        return false;
+    switch (w->populations[r->slot].kind) {
+    case HIST_DOWNLOAD:
+    case HIST_UPLOAD:
+    case HIST_TUNNEL:
+    case HIST_STREAM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void long_observe(struct judge_context *c, const struct hist_record *r)
+{
+    struct drained *d = c->state;
+    if (!starts_take(&d->starts, r) && is_long_lived(c->world, r) && can_complete(c->world, r) &&
+        world_serving(c->world))
+        completes_ended(c, r);
+}
+
+static void long_finish(struct judge_context *c)
+{
+    struct drained *d = c->state;
+    if (d->starts.count == 0)
+        judge_unknown(c, "nothing was reloaded");
+    else if (c->result->checked == 0)
+        judge_unknown(c, "no download, upload, tunnel or stream was open at a reload and ended");
+    judge_strength(c,
+                   "%llu long requests lived through a reload; %llu cut at the bound, %llu by a "
+                   "fault",
+                   (ull)c->result->checked, (ull)d->bounds, (ull)d->excused);
+}
+
+static const unsigned long_kinds[] = {HIST_CLIENT_END, HIST_DIRECTOR_RELOAD, HIST_NONE};
+const struct checker judge_reload_long_lived = {.kinds = long_kinds,
+                                                .state_size = sizeof(struct drained),
+                                                .observe = long_observe,
+                                                .finish = long_finish};
 
 /* ---- drain/accepted-is-served ---------------------------------------------------------------- */
 

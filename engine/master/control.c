@@ -6,16 +6,19 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/conf/conf.h"
 #include "engine/master/find_pid.h"
+#include "engine/master/listeners.h"
 #include "engine/master/pidfile.h"
 #include "engine/os/clock.h"
 #include "engine/os/sys.h"
 #include "engine/shm/scoreboard.h"
+#include "faultinject/fault.h"
 #include "scenarios/history/hist.h"
 
 enum { LOOK_AGAIN_MS = 5 };
@@ -144,4 +147,21 @@ int control_send(const struct master_options *options, const char *word, bool wa
         return reload_and_wait(pid, reload_timeout_ns);
     int err = sys_kill(pid, signal_of(word));
     return err < 0 ? fail("kill() of the process in", path, err) : 0;
+}
+
+/* ---- sabotage test_listens --------------------------------------------------------------- */
+
+/* Opens the listeners as well, and closes them on whoever has come. */
+void control_sabotage_test(const struct conf *conf)
+{
+    struct listeners set = {.count = 0};
+    struct listeners_error error;
+    if (fault_attach() < 0 || !fault_sabotage(FAULT_sabotage_test_listens))
+        return;
+    int *fds = sys_calloc(conf->listen_count + 1, sizeof(*fds));
+    if (fds != NULL && listeners_open(&set, conf, fds, &error) == 0)
+        poll(NULL, 0, 150);
+    listeners_keep(&set, NULL);
+    free(set.at);
+    free(fds);
 }

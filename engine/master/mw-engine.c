@@ -7,17 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/conf/conf.h"
 #include "engine/http/status.h"
 #include "engine/master/control.h"
-#include "engine/master/listeners.h"
 #include "engine/master/master.h"
 #include "engine/os/log.h"
 #include "engine/tls/tls_context.h"
-#include "faultinject/fault.h"
 
 #define DEFAULT_PREFIX "/usr/local/masterwork/"
 #define DEFAULT_CONF "conf/nginx.conf"
@@ -201,22 +198,6 @@ static bool complete(struct command *command, char **argv)
 
 /* ---- -t, -T ---------------------------------------------------------------------------- */
 
-/* Opens the listeners as well, and closes them on whoever has come. */
-static void sabotage_test(const struct conf *conf)
-{
-    struct listeners set = {.count = 0};
-    struct listeners_error error;
-    const struct timespec while_open = {.tv_nsec = 150000000};
-    if (fault_attach() < 0 || !fault_sabotage(FAULT_sabotage_test_listens))
-        return;
-    int *fds = calloc(conf->listen_count + 1, sizeof(*fds));
-    if (fds != NULL && listeners_open(&set, conf, fds, &error) == 0)
-        nanosleep(&while_open, NULL);
-    listeners_keep(&set, NULL);
-    free(set.at);
-    free(fds);
-}
-
 static int test_conf(const struct command *command)
 {
     const struct master_options *master = &command->master;
@@ -241,7 +222,7 @@ static int test_conf(const struct command *command)
     for (size_t i = 0; command->dump && i < conf->source_count; i++)
         printf("# configuration file %s:\n%s\n", conf->sources[i].path.at,
                conf->sources[i].text.at);
-    sabotage_test(conf);
+    control_sabotage_test(conf);
     tls_contexts_close(tls);
     conf_free(conf);
     return 0;

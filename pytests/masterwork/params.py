@@ -12,7 +12,8 @@ SIZES = ("rss_slack",)
 FLAGS = ("generation_header", "engine_trace", "access_log")
 RATES = ("respawn_rate",)
 # Parameters the director knows by itself; a story or target does not state them.
-OWN = ("workers", "worker_connections", "fd_limit", "keepalive_timeout", "access_log", "generations")
+OWN = ("workers", "worker_connections", "fd_limit", "keepalive_timeout", "access_log",
+       "generations")
 
 
 def read_params(table: Table) -> dict[str, int]:

@@ -25,7 +25,8 @@ from masterwork.stories import Sabotage, Story
 from masterwork.targets import Target
 from masterwork.units import NS, show_ns
 from masterwork.verbs import (Adopt, Arm, Ask, Check, Config, Disarm, Knock, Limit, Load, Observe,
-                              Phase, Reload, Repeat, Rotate, Signal, Step, Stop, Storm, Upgrade, Wait)
+                              Phase, Reload, Repeat, Rotate, Signal, Step, Stop, Storm, Upgrade,
+                              Wait)
 from masterwork.verdicts import HOLDS, UNKNOWN, StoryResult, Verdict
 
 STOP_NS = 15 * NS["s"]

@@ -224,6 +224,26 @@ bool set_open_file_cache(struct load *load, struct scope *scope, const struct di
     return true;
 }
 
+/* value.number: bit 0 msie6, bit 1 safari. */
+bool set_keepalive_disable(struct load *load, struct scope *scope,
+                           const struct directive *directive, const struct statement *statement)
+{
+    uint64_t browsers = 0;
+    for (size_t i = 0; i < statement->count; i++) {
+        const struct word *word = &statement->args[i];
+        uint64_t bit = str_is(word->text, "msie6") ? 1 : str_is(word->text, "safari") ? 2 : 0;
+        bool none = str_is(word->text, "none") && statement->count == 1;
+        if (bit == 0 && !none)
+            return load_fail(load, &word->place,
+                             "invalid value \"%s\" in \"%s\" directive, it must be \"none\", or "
+                             "\"msie6\" and \"safari\"",
+                             word->text.at, directive->name);
+        browsers |= bit;
+    }
+    scope_set(scope, directive_id(directive), browsers, (struct conf_str){"", 0});
+    return true;
+}
+
 #define LARGE_BUFFERS_MAX 64
 #define LARGE_BUFFER_MAX_BYTES (1u << 24)
 

@@ -82,6 +82,14 @@ static void build_numbers(const struct scope *scope, struct conf_location *locat
     location->tcp_nopush = scope_number(scope, D_tcp_nopush) != 0;
     location->reset_timedout_connection = scope_number(scope, D_reset_timedout_connection) != 0;
     location->server_tokens = scope_number(scope, D_server_tokens) != 0;
+    location->expires = build_level(scope, D_expires)->expires;
+    location->if_modified_since = (int)scope_number(scope, D_if_modified_since);
+    location->max_ranges = scope_number(scope, D_max_ranges);
+    location->absolute_redirect = scope_number(scope, D_absolute_redirect) != 0;
+    location->port_in_redirect = scope_number(scope, D_port_in_redirect) != 0;
+    location->server_name_in_redirect = scope_number(scope, D_server_name_in_redirect) != 0;
+    location->keepalive_disable_msie6 = scope_number(scope, D_keepalive_disable) & 1;
+    location->keepalive_disable_safari = scope_number(scope, D_keepalive_disable) & 2;
     location->etag = scope_number(scope, D_etag) != 0;
     location->rewrite_log = scope_number(scope, D_rewrite_log) != 0;
     location->uninitialized_variable_warn = scope_number(scope, D_uninitialized_variable_warn) != 0;

@@ -153,6 +153,22 @@ enum conf_handler {
     HANDLE_PROXY,  /* proxy_pass */
 };
 
+/* How long an answer may be kept. */
+struct conf_expires {
+    enum conf_expires_kind {
+        EXPIRES_OFF,
+        EXPIRES_EPOCH,    /* it is old already */
+        EXPIRES_MAX,      /* for ever */
+        EXPIRES_ACCESS,   /* seconds from now */
+        EXPIRES_MODIFIED, /* seconds from when the document was changed */
+        EXPIRES_DAILY,    /* the next time it is so many seconds after midnight */
+        EXPIRES_VARIABLE, /* text says it */
+    } kind;
+    bool modified; /* EXPIRES_VARIABLE: times count from when the document was changed */
+    int64_t seconds;
+    struct conf_text text;
+};
+
 /* What limit_req and limit_conn count requests by, and how many may come. */
 struct conf_limit {
     struct conf_text key;
@@ -256,6 +272,11 @@ struct conf_location {
     const struct conf_rule *rules;
     size_t rule_count;
     struct conf_limits limit_req, limit_conn;
+    struct conf_expires expires;
+    enum { IF_MODIFIED_OFF, IF_MODIFIED_EXACT, IF_MODIFIED_BEFORE } if_modified_since;
+    size_t max_ranges; /* of one request; SIZE_MAX any */
+    bool absolute_redirect, port_in_redirect, server_name_in_redirect;
+    bool keepalive_disable_msie6, keepalive_disable_safari;
     struct conf_text limit_rate, limit_rate_after;
     bool limits_rate;                   /* limit_rate is not 0 */
     const struct conf_location *except; /* for other methods than these; NULL: none */

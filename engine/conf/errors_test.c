@@ -336,6 +336,30 @@ static void limits(void **state)
     CHECK_ALL(in_http);
 }
 
+static void caching(void **state)
+{
+    (void)state;
+    static const struct mistake mistakes[] = {
+        {"expires x;",
+         "invalid value \"x\" in \"expires\": it must be off, epoch, max, a time such as 30d or "
+         "-1, "
+         "or @ and a time of day",
+         "mw.conf:3:9"},
+        {"expires old 1d;", "invalid value \"old\", it must be \"modified\"", "mw.conf:3:9"},
+        {"expires modified @1h;",
+         "invalid value \"@1h\" in \"expires\": a time of day cannot be used with \"modified\"",
+         "mw.conf:3:18"},
+        {"expires @25h;",
+         "invalid value \"@25h\" in \"expires\": a time of day is less than 24 hours",
+         "mw.conf:3:9"},
+        {"keepalive_disable chrome;",
+         "invalid value \"chrome\" in \"keepalive_disable\" directive, it must be \"none\", or "
+         "\"msie6\" and \"safari\"",
+         "mw.conf:3:19"},
+    };
+    CHECK_IN_SERVER(mistakes);
+}
+
 static void answers_and_variables(void **state)
 {
     (void)state;
@@ -456,17 +480,12 @@ static void depth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(structure),
-        FIXTURE_TEST(main_values),
-        FIXTURE_TEST(addresses),
-        FIXTURE_TEST(servers_and_locations),
-        FIXTURE_TEST(logs),
-        FIXTURE_TEST(answers_and_variables),
-        FIXTURE_TEST(rules),
-        FIXTURE_TEST(limits),
-        FIXTURE_TEST(access_and_detours),
-        FIXTURE_TEST(files),
-        FIXTURE_TEST(the_command_line),
+        FIXTURE_TEST(structure), FIXTURE_TEST(main_values),
+        FIXTURE_TEST(addresses), FIXTURE_TEST(servers_and_locations),
+        FIXTURE_TEST(logs),      FIXTURE_TEST(answers_and_variables),
+        FIXTURE_TEST(rules),     FIXTURE_TEST(caching),
+        FIXTURE_TEST(limits),    FIXTURE_TEST(access_and_detours),
+        FIXTURE_TEST(files),     FIXTURE_TEST(the_command_line),
         FIXTURE_TEST(depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,7 @@ struct scope {
     struct conf_text folder;             /* of root or alias */
     struct list limit_reqs, limit_conns; /* struct conf_limit_rule */
     struct conf_text limit_rate, limit_rate_after;
+    struct conf_expires expires;
     struct list access;      /* struct conf_access */
     struct list proxies;     /* struct conf_network */
     struct list error_pages; /* struct conf_error_page */

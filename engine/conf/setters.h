@@ -17,10 +17,12 @@ directive_setter set_listen;
 directive_setter set_internal, set_root, set_alias, set_index, set_add_header;
 directive_setter set_text, set_status, set_stub_status, set_test_handler, set_keepalive_timeout;
 directive_setter set_open_file_cache;
-directive_setter set_large_buffers;
+directive_setter set_keepalive_disable, set_large_buffers;
 /* tls.c */
 directive_setter set_tls_certificate, set_tls_key, set_tls_file, set_tls_text, set_tls_protocols;
 directive_setter set_tls_cache, set_tls_ticket_key;
+/* expires.c */
+directive_setter set_expires;
 /* limits.c */
 directive_setter set_limit_req_zone, set_limit_conn_zone, set_limit_req, set_limit_conn;
 directive_setter set_limit_rate;

@@ -38,7 +38,8 @@ static bool text_argument(struct load *load, enum conf_variable variable, struct
 {
     if (!load_copy(load, name.at + prefix_len, name.len - prefix_len, out))
         return false;
-    for (char *c = (char *)out->at; *c != '\0' && variable != VAR_arg; c++)
+    for (char *c = (char *)out->at; *c != '\0' && variable != VAR_arg && variable != VAR_cookie;
+         c++)
         *c = *c == '_' ? '-' : *c;
     return true;
 }

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "engine/http/error_page.h"
+#include "engine/http/expires.h"
 #include "engine/http/documents.h"
 #include "engine/http/status.h"
 #include "engine/http/variables.h"
@@ -68,6 +69,7 @@ void answer_reset(struct exchange *x)
     x->answer.silent = x->answer.upgraded = false;
     x->answer.from_upstream = x->answer.has_server = x->answer.has_date = false;
     x->answer.passed = STR("");
+    x->answer.modified_s = -1;
     x->answer.content_type = STR("");
 }
 
@@ -124,8 +126,10 @@ static void answer_add_origin(struct exchange *x, struct builder *to)
     struct conf_str port = variable_value(x, VAR_server_port, none);
     bool secure = x->client->tls != NULL;
     builder_add(to, secure ? STR("https://") : STR("http://"));
-    builder_add(to, variable_value(x, VAR_host, none));
-    if (port.len > 0 && !str_equal(port, secure ? STR("443") : STR("80"))) {
+    bool named = x->location->server_name_in_redirect;
+    builder_add(to, variable_value(x, named ? VAR_server_name : VAR_host, none));
+    if (x->location->port_in_redirect && port.len > 0 &&
+        !str_equal(port, secure ? STR("443") : STR("80"))) {
         builder_add_char(to, ':');
         builder_add(to, port);
     }
@@ -138,7 +142,7 @@ void answer_redirect(struct exchange *x, int status, struct conf_str target)
     answer_standard_page(x, status);
     if (target.len == 0)
         return;
-    if (target.at[0] == '/') {
+    if (target.at[0] == '/' && x->location->absolute_redirect) {
         struct builder absolute;
         builder_start(&absolute, &x->pool, target.len + 128);
         answer_add_origin(x, &absolute);
@@ -199,9 +203,12 @@ static void answer_add_configured(struct exchange *x, struct builder *head)
 {
     if (x->location == NULL)
         return;
+    bool takes = answer_takes_headers(x->answer.status);
+    if (takes && x->location->expires.kind != EXPIRES_OFF)
+        expires_add(x, head);
     for (size_t i = 0; i < x->location->header_count; i++) {
         const struct conf_header *header = &x->location->headers[i];
-        if (!header->always && !answer_takes_headers(x->answer.status))
+        if (!header->always && !takes)
             continue;
         struct conf_str value = variable_expand(x, &header->value);
         if (value.len > 0)

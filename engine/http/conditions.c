@@ -33,11 +33,13 @@ int conditions_check(const struct exchange *x, const struct conditions *is)
         return 412;
     if (none_match.at != NULL)
         return conditions_list_has(none_match, is->etag, true) ? 304 : 200;
-    /* Exactly the date we gave, as nginx's if_modified_since exact: a file put back from a backup
-     * is older than the client's copy and yet another one. */
-    if (modified.at != NULL && date_parse_http(modified, &second) && second == is->modified_s)
-        return 304;
-    return 200;
+    /* By default exactly the date we gave: a file put back from a backup is older than the client's
+     * copy and yet another one. */
+    int rule = x->location->if_modified_since;
+    if (modified.at == NULL || rule == IF_MODIFIED_OFF || !date_parse_http(modified, &second))
+        return 200;
+    bool fresh = rule == IF_MODIFIED_EXACT ? second == is->modified_s : second >= is->modified_s;
+    return fresh ? 304 : 200;
 }
 
 bool conditions_allow_range(const struct exchange *x, const struct conditions *is)

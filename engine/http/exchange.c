@@ -48,6 +48,7 @@ void exchange_prepare(struct exchange *x, struct http_site *site, const struct h
     x->buf = "";
     x->path = x->args = x->host = x->answer.content_type = x->answer.head = STR("");
     x->answer.file_fd = -1;
+    x->answer.modified_s = -1;
     x->started_ns = site->now_ns;
     pool_start(&x->pool);
 }
@@ -325,12 +326,33 @@ uint64_t exchange_argument(const struct exchange *x, const char *name, uint64_t 
     return otherwise;
 }
 
+/* keepalive_disable: browsers that stumble over connections that are kept. */
+static bool exchange_is_disabled(const struct exchange *x)
+{
+    const struct conf_location *location = x->location;
+    bool msie6 = location->keepalive_disable_msie6 && x->head.method_id == HTTP1_POST;
+    if (!msie6 && !location->keepalive_disable_safari)
+        return false;
+    struct conf_str agent = exchange_known_header(x, HTTP1_NAME_USER_AGENT);
+    if (agent.len == 0)
+        return false;
+    const char *msie = memmem(agent.at, agent.len, "MSIE ", 5);
+    size_t left = msie != NULL ? agent.len - (size_t)(msie - agent.at) : 0;
+    if (msie6 && left > 6 && msie[5] >= '4' && msie[5] <= '6' && msie[6] == '.' &&
+        memmem(msie, left, "SV1", 3) == NULL)
+        return true;
+    return location->keepalive_disable_safari &&
+           memmem(agent.at, agent.len, "Safari/", 7) != NULL &&
+           memmem(agent.at, agent.len, "Mac OS X", 8) != NULL &&
+           memmem(agent.at, agent.len, "Chrome/", 7) == NULL;
+}
+
 bool exchange_must_close(const struct exchange *x)
 {
     const struct answer *answer = &x->answer;
     bool endless = answer->body >= BODY_PULL && !answer->length_known && !answer->upgraded;
     bool note = !answer->from_upstream && status_note(answer->status).len > 0;
-    return (endless && x->head.minor == 0) || note;
+    return (endless && x->head.minor == 0) || note || exchange_is_disabled(x);
 }
 
 void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)

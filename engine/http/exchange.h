@@ -67,7 +67,8 @@ struct http_client {
     struct tls *tls;                    /* NULL: it speaks plainly */
     const struct http_proxied *proxied; /* NULL: there was no PROXY header */
     uint64_t number;                    /* $connection */
-    uint32_t requests;                  /* this one included */
+    uint64_t opened_ns;
+    uint32_t requests; /* this one included */
     int fd;
     bool pipelined;
 };
@@ -102,6 +103,7 @@ struct answer {
     struct conf_str reason;    /* of the status line */
     struct conf_str passed;    /* header lines as they are */
     struct conf_str content_type;
+    int64_t modified_s; /* of the document, since the epoch; -1: there is none */
     struct answer_header headers[ANSWER_HEADERS_MAX];
     size_t header_count;
     struct conf_str head; /* as formatted, for $sent_http_* */
@@ -146,6 +148,7 @@ struct exchange {
     bool body_over;     /* the request's body has come, whole */
     int sent_status;    /* 0: what the handler says; else this is sent, whatever it says */
     uint8_t limit_req, limit_conn;         /* enum limit_verdict */
+    const char *request_id;                /* NULL: nobody has asked for it */
     struct limit_hold *holds;              /* what limit_conn counts it in */
     bool rate_is_set;                      /* by set $limit_rate, or an upstream */
     uint64_t rate_bytes, rate_after_bytes; /* limit_rate; 0: none */
@@ -168,6 +171,7 @@ struct exchange {
         struct {
             bool good;
         } upload;
+        struct byteranges *parts;
         struct {
             uint64_t count, every_ns, next_ns, until_ns;
         } stream;

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "engine/http/answer.h"
+#include "engine/http/byteranges.h"
 #include "engine/http/conditions.h"
 #include "engine/http/documents.h"
 #include "engine/http/handler.h"
@@ -10,6 +11,8 @@
 #include "engine/http/variables.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
+
+enum { RANGES_MAX = 64 };
 
 static void static_index(struct exchange *x);
 static void static_file(struct exchange *x, struct document *document);
@@ -214,25 +217,17 @@ static bool static_describe(struct exchange *x, const struct document *document,
     return true;
 }
 
-/* Narrows the answer to the range asked for; false: an error page has been prepared. */
-static bool static_apply_range(struct exchange *x, uint64_t size, const struct conditions *is)
+/* Content-Range: FIRST-LAST/SIZE, or without a range *\/SIZE. */
+static void static_add_range(struct exchange *x, const struct range *range, uint64_t size)
 {
-    struct answer *answer = &x->answer;
-    struct conf_str range = exchange_known_header(x, HTTP1_NAME_RANGE);
-    if (range.at == NULL || !conditions_allow_range(x, is))
-        return true;
-    enum range_verdict verdict = range_parse(range, size, &answer->file_offset, &answer->length);
-    if (verdict == RANGE_WHOLE)
-        return true;
     struct builder text;
     builder_start(&text, &x->pool, 80);
     builder_add(&text, STR("bytes "));
-    if (verdict == RANGE_PART) {
-        builder_add_u64(&text, answer->file_offset);
+    if (range != NULL) {
+        builder_add_u64(&text, range->offset);
         builder_add_char(&text, '-');
-        builder_add_u64(&text, answer->file_offset + answer->length - 1);
+        builder_add_u64(&text, range->offset + range->len - 1);
     } else {
-        answer_page(x, 416);
         builder_add_char(&text, '*');
     }
     builder_add_char(&text, '/');
@@ -240,9 +235,50 @@ static bool static_apply_range(struct exchange *x, uint64_t size, const struct c
     struct conf_str value = builder_end(&text);
     if (value.at != NULL)
         answer_header(x, STR("Content-Range"), value);
-    if (verdict == RANGE_PART)
-        answer->status = 206;
-    return verdict == RANGE_PART;
+}
+
+/* Several ranges are sent from the file whatever its size. */
+static void static_send_ranges(struct exchange *x, struct document *document,
+                               const struct range *ranges, size_t count)
+{
+    x->answer.document = document_hold(document);
+    x->answer.file_fd = document->fd;
+    if (!byteranges_answer(x, ranges, count, (uint64_t)document->file.st_size))
+        answer_page(x, 500);
+}
+
+/* Narrows the answer to what was asked for. True: there is nothing more to do. */
+static bool static_apply_range(struct exchange *x, struct document *document,
+                               const struct conditions *is)
+{
+    struct answer *answer = &x->answer;
+    struct conf_str header = exchange_known_header(x, HTTP1_NAME_RANGE);
+    size_t count, most = x->location->max_ranges;
+    if (header.at == NULL || !conditions_allow_range(x, is))
+        return false;
+    struct range *ranges = pool_take(&x->pool, RANGES_MAX * sizeof *ranges);
+    if (ranges == NULL)
+        return false;
+    uint64_t size = (uint64_t)document->file.st_size;
+    enum range_verdict verdict =
+        range_parse(header, size, ranges, most < RANGES_MAX ? most : RANGES_MAX, &count);
+    if (verdict == RANGE_WHOLE)
+        return false;
+    if (verdict == RANGE_UNSATISFIABLE) {
+        answer_page(x, 416);
+        if (!x->restarted)
+            static_add_range(x, NULL, size);
+        return true;
+    }
+    answer->status = 206;
+    if (count > 1) {
+        static_send_ranges(x, document, ranges, count);
+        return true;
+    }
+    answer->file_offset = ranges->offset;
+    answer->length = ranges->len;
+    static_add_range(x, ranges, size);
+    return false;
 }
 
 /* Answers with a regular file. */
@@ -257,6 +293,7 @@ static void static_file(struct exchange *x, struct document *document)
         return;
     }
     int status = error ? 200 : conditions_check(x, &is);
+    x->answer.modified_s = error ? -1 : (int64_t)is.modified_s;
     if (status == 304)
         x->answer.status = 304;
     else if (status != 200)
@@ -268,9 +305,10 @@ static void static_file(struct exchange *x, struct document *document)
     x->answer.length = size;
     x->answer.length_known = true;
     x->state.bytes.sent = 0;
-    if (!error && !static_apply_range(x, size, &is))
+    bool ranges = !error && x->location->max_ranges > 0;
+    if (ranges && static_apply_range(x, document, &is))
         return;
-    if (!error)
+    if (ranges && x->answer.status == 200)
         answer_header(x, STR("Accept-Ranges"), STR("bytes"));
     static_choose_body(x, document);
 }

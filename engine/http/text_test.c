@@ -31,27 +31,35 @@ static void ranges_are_read(void **state)
         {"bytes=-", RANGE_WHOLE, 0, 0},
         {"bytes=", RANGE_WHOLE, 0, 0},
         {"bytes=a-b", RANGE_WHOLE, 0, 0},
-        {"bytes=0-1,4-5", RANGE_WHOLE, 0, 0},
+        {"bytes=0-1,a", RANGE_WHOLE, 0, 0},
+        {"bytes=100-,4-5,200-", RANGE_PART, 4, 2},
+        {"bytes=0-60,40-99", RANGE_WHOLE, 0, 0},  /* more bytes than there are */
+        {"bytes=0-1,2-3,4-5", RANGE_WHOLE, 0, 0}, /* more ranges than asked for */
         {"lines=0-1", RANGE_WHOLE, 0, 0},
         {"bytes=99999999999999999999-", RANGE_WHOLE, 0, 0},
         {"", RANGE_WHOLE, 0, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        uint64_t offset = 0, len = 0;
+        struct range ranges[2] = {{0, 0}, {0, 0}};
+        size_t count;
         struct conf_str header = str_make(cases[i].header, strlen(cases[i].header));
-        assert_int_equal(range_parse(header, 100, &offset, &len), cases[i].verdict);
-        assert_int_equal(offset, cases[i].offset);
-        assert_int_equal(len, cases[i].len);
+        assert_int_equal(range_parse(header, 100, ranges, 2, &count), cases[i].verdict);
+        if (cases[i].verdict != RANGE_PART)
+            continue;
+        assert_int_equal(count, 1);
+        assert_int_equal(ranges[0].offset, cases[i].offset);
+        assert_int_equal(ranges[0].len, cases[i].len);
     }
 }
 
 static void an_empty_document_has_no_ranges(void **state)
 {
-    uint64_t offset, len;
+    struct range range;
+    size_t count;
     (void)state;
-    assert_int_equal(range_parse(STR("bytes=0-"), 0, &offset, &len), RANGE_UNSATISFIABLE);
-    assert_int_equal(range_parse(STR("bytes=-5"), 0, &offset, &len), RANGE_UNSATISFIABLE);
+    assert_int_equal(range_parse(STR("bytes=0-"), 0, &range, 1, &count), RANGE_UNSATISFIABLE);
+    assert_int_equal(range_parse(STR("bytes=-5"), 0, &range, 1, &count), RANGE_UNSATISFIABLE);
 }
 
 static void http_dates_go_there_and_back(void **state)

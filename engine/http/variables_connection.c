@@ -74,3 +74,35 @@ GETTER(binary_remote_addr)
         return str_make((const char *)&peer->in6.sin6_addr, sizeof peer->in6.sin6_addr);
     return STR("unix:");
 }
+
+GETTER(connection_time)
+{
+    return variable_seconds(x, x->site->now_ns - x->client->opened_ns);
+}
+
+static struct score_counters variable_counters(const struct exchange *x)
+{
+    struct score_counters total;
+    scoreboard_total(x->site->board, &total);
+    return total;
+}
+
+GETTER(connections_active)
+{
+    return variable_number(x, variable_counters(x).active);
+}
+
+GETTER(connections_reading)
+{
+    return variable_number(x, variable_counters(x).reading);
+}
+
+GETTER(connections_waiting)
+{
+    return variable_number(x, variable_counters(x).waiting);
+}
+
+GETTER(connections_writing)
+{
+    return variable_number(x, variable_counters(x).writing);
+}

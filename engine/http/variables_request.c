@@ -1,4 +1,7 @@
 /* Variables: what the client asked for. */
+#include <openssl/rand.h>
+
+#include "engine/http/talk.h"
 #include "engine/http/uri.h"
 #include "engine/http/variables_impl.h"
 
@@ -144,4 +147,68 @@ GETTER(server_protocol)
 GETTER(uri)
 {
     return x->path;
+}
+
+/* NAME=VALUE, as one of those that a Cookie header holds. */
+static bool variable_is_cookie(struct conf_str pair, struct conf_str name, struct conf_str *value)
+{
+    *value = pair;
+    struct conf_str found = str_trim(str_cut(value, '='));
+    bool has_sign = found.len < pair.len && value->at > found.at + found.len;
+    *value = str_trim(*value);
+    return has_sign && str_equal_nocase(found, name);
+}
+
+GETTER(cookie)
+{
+    for (unsigned i = 0; i < x->head.header_count; i++) {
+        if (x->headers[i].name != HTTP1_NAME_COOKIE)
+            continue;
+        struct conf_str rest = exchange_span(x, x->headers[i].value), value;
+        while (rest.len > 0)
+            if (variable_is_cookie(str_trim(str_cut(&rest, ';')), argument, &value))
+                return value;
+    }
+    return variable_none;
+}
+
+/* Only who passes a request on needs its body whole. */
+GETTER(request_body)
+{
+    const struct talk *talk = x->talk;
+    if (talk == NULL || talk->streams || talk->body.fd >= 0 || talk->body.len == 0)
+        return variable_none;
+    return str_make(talk->body.memory, talk->body.len);
+}
+
+/* The file has no name of its own, but its descriptor has. */
+GETTER(request_body_file)
+{
+    if (x->talk == NULL || x->talk->body.fd < 0)
+        return variable_none;
+    struct builder path;
+    builder_start(&path, &x->pool, 48);
+    builder_add(&path, STR("/proc/"));
+    builder_add_u64(&path, (uint64_t)x->site->pid);
+    builder_add(&path, STR("/fd/"));
+    builder_add_u64(&path, (uint64_t)x->talk->body.fd);
+    return builder_end(&path);
+}
+
+GETTER(request_id)
+{
+    enum { ID_BYTES = 16 };
+    static const char hex[] = "0123456789abcdef";
+    unsigned char random[ID_BYTES];
+    if (x->request_id != NULL)
+        return str_make(x->request_id, 2 * ID_BYTES);
+    char *text = pool_take(&x->pool, 2 * ID_BYTES);
+    if (text == NULL || RAND_bytes(random, ID_BYTES) != 1)
+        return variable_none;
+    for (int i = 0; i < ID_BYTES; i++) {
+        text[2 * i] = hex[random[i] >> 4];
+        text[2 * i + 1] = hex[random[i] & 15];
+    }
+    x->request_id = text;
+    return str_make(text, 2 * ID_BYTES);
 }

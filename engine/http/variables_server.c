@@ -1,5 +1,9 @@
 /* Variables: the configuration, the process and the time. */
+#include <limits.h>
+#include <stdlib.h>
+
 #include "engine/http/static.h"
+#include "engine/http/status.h"
 #include "engine/http/variables_impl.h"
 
 GETTER(config_generation)
@@ -52,4 +56,21 @@ GETTER(time_local)
 GETTER(worker_slot)
 {
     return variable_number(x, (uint64_t)x->site->slot);
+}
+
+GETTER(nginx_version)
+{
+    return STR(SERVER_VERSION);
+}
+
+GETTER(realpath_root)
+{
+    char real[PATH_MAX];
+    struct conf_str root = static_root(x);
+    if (root.at == NULL || realpath(root.at, real) == NULL)
+        return variable_none;
+    struct builder path;
+    builder_start(&path, &x->pool, PATH_MAX);
+    builder_add(&path, str_make(real, strlen(real)));
+    return builder_end(&path);
 }

@@ -348,8 +348,10 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
     struct connection *c = CONNECTION_OF(w->free.next);
     link_remove(&c->link);
     const struct conf_server *server = listener->conf->default_server;
-    c->client =
-        (struct http_client){.listen = listener->conf, .number = ++w->connection_number, .fd = fd};
+    c->client = (struct http_client){.listen = listener->conf,
+                                     .number = ++w->connection_number,
+                                     .opened_ns = w->site.now_ns,
+                                     .fd = fd};
     connection_remember_peer(c, peer);
     c->last_nonce = 0;
     c->nodelay = c->vanishing = c->read_waits_room = false;

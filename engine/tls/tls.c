@@ -48,11 +48,21 @@ static int bio_read(BIO *bio, char *buf, int len)
     return bio_done(bio, tls, got, false);
 }
 
+/* Nobody waits for a ticket of TLS 1.3: it travels with the first answer. */
+static bool bio_writes_ticket(const struct tls *tls)
+{
+    return SSL_get_state(tls->ssl) == TLS_ST_SW_SESSION_TICKET &&
+           SSL_version(tls->ssl) == TLS1_3_VERSION;
+}
+
 static int bio_write(BIO *bio, const char *buf, int len)
 {
     struct tls *tls = BIO_get_data(bio);
+    size_t size = len < 0 ? 0 : (size_t)len;
+    bool more = tls->more_follows || bio_writes_ticket(tls);
     BIO_clear_retry_flags(bio);
-    return bio_done(bio, tls, sys_send(tls->fd, buf, len < 0 ? 0 : (size_t)len), true);
+    ssize_t sent = more ? sys_send_more(tls->fd, buf, size) : sys_send(tls->fd, buf, size);
+    return bio_done(bio, tls, sent, true);
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
@@ -257,6 +267,14 @@ ssize_t tls_recv(struct tls *tls, void *buf, size_t len)
             break;
     }
     return (ssize_t)taken;
+}
+
+ssize_t tls_send_more(struct tls *tls, const void *buf, size_t len)
+{
+    tls->more_follows = true;
+    ssize_t sent = tls_send(tls, buf, len);
+    tls->more_follows = false;
+    return sent;
 }
 
 ssize_t tls_send(struct tls *tls, const void *buf, size_t len)

@@ -40,6 +40,8 @@ bool tls_established(const struct tls *tls); /* the handshake is over */
  * same bytes. */
 ssize_t tls_recv(struct tls *tls, void *buf, size_t len);
 ssize_t tls_send(struct tls *tls, const void *buf, size_t len);
+/* As tls_send; something follows at once, the bytes may wait for it in the kernel. */
+ssize_t tls_send_more(struct tls *tls, const void *buf, size_t len);
 /* Does the call that said -EAGAIN last wait for room to write, instead of for input? */
 bool tls_wants_write(const struct tls *tls);
 /* May tls_recv() give bytes without the socket being readable? Then it must be called again

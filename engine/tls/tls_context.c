@@ -55,6 +55,7 @@ static bool context_begin(struct tls_context *context, const SSL_METHOD *method)
                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                        SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_read_ahead(context->ssl, 1);
+    SSL_CTX_set_num_tickets(context->ssl, 1); /* each connection gets what the next one needs */
     return true;
 }
 

@@ -18,12 +18,13 @@ struct tls {
     const char *fed;               /* to be read before the socket */
     size_t fed_len;
     int fd;
-    int error;        /* of the socket's last call: a negative errno, 0 none */
-    bool ended;       /* the socket has given its end */
-    bool wants_write; /* what the last -EAGAIN waits for */
-    bool drained;     /* whatever was buffered is not a whole record */
-    bool in_record;   /* a part of a record was sent: nothing may come before the rest */
-    bool failed;      /* nothing more can be said on it */
+    int error;         /* of the socket's last call: a negative errno, 0 none */
+    bool ended;        /* the socket has given its end */
+    bool wants_write;  /* what the last -EAGAIN waits for */
+    bool drained;      /* whatever was buffered is not a whole record */
+    bool more_follows; /* what is written may wait for what comes next */
+    bool in_record;    /* a part of a record was sent: nothing may come before the rest */
+    bool failed;       /* nothing more can be said on it */
     bool said_goodbye;
 };
 

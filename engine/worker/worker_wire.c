@@ -137,6 +137,14 @@ static ssize_t record_gather(struct connection *c, size_t size)
     return (ssize_t)(len + part);
 }
 
+/* Then TLS's goodbye follows, and travels with it. */
+static bool record_is_last(const struct connection *c, size_t len)
+{
+    const struct flight *flight = c->flight;
+    return conn_closes(&c->conn) && flight->x.answer.body != BODY_PULL &&
+           flight->prefix.len + flight->head.len + flight->piece.len + flight->file_left == len;
+}
+
 static ssize_t wire_send_record(struct connection *c)
 {
     _Static_assert((int)RECORD_BYTES_MAX <= (int)BUFFER_BYTES, "a record fits into the scratch");
@@ -153,7 +161,8 @@ static ssize_t wire_send_record(struct connection *c)
     }
     if (len < 0)
         return len;
-    ssize_t sent = tls_send(c->client.tls, at, (size_t)len);
+    ssize_t sent = record_is_last(c, (size_t)len) ? tls_send_more(c->client.tls, at, (size_t)len)
+                                                  : tls_send(c->client.tls, at, (size_t)len);
     if (sent <= 0)
         return sent;
     size_t file = wire_account(c, (size_t)sent);

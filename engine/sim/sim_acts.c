@@ -28,17 +28,9 @@ void sim_signal(struct sim *s, uint32_t pid, int number, enum hist_target target
         sim_watch_state(s, (unsigned)process, stops ? 'T' : 'S');
 }
 
-/* One of a generation that is being tried, or was a moment ago, is spared: whether it was ready
- * when it mattered cannot be told from a history in which its death and the report stand side by
- * side. Faults end such workers too, before they are ready. */
-static bool may_be_hurt(const struct sim *s, const struct sim_row *row)
+static bool lives(const struct sim *s, const struct sim_row *row)
 {
-    const struct sup *sup = &s->master.sup;
-    bool fresh = sup->mode == SUP_MODE_RETIRING && row->generation == sup->generation;
-    /* Nor is one that was born while a reload is under way, whichever generation it is of. */
-    bool born_in_it =
-        sup->trying != 0 && s->kernel.processes[row->process].born_ns >= s->master.reload_begun_ns;
-    return row->pid != 0 && kernel_alive(&s->kernel, row->process) && !fresh && !born_in_it;
+    return row->pid != 0 && kernel_alive(&s->kernel, row->process);
 }
 
 /* The nth of the live workers; 0: there is none. */
@@ -48,7 +40,7 @@ static uint32_t nth_worker(const struct sim *s, uint32_t n)
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < SIM_ROWS; i++) {
             const struct sim_row *row = &s->master.rows[i];
-            if (!may_be_hurt(s, row))
+            if (!lives(s, row))
                 continue;
             if (round == 1 && n-- == 0)
                 return row->pid;
@@ -75,7 +67,7 @@ static void signal_all(struct sim *s, int number)
 {
     for (size_t i = 0; i < SIM_ROWS; i++) {
         const struct sim_row *row = &s->master.rows[i];
-        if (may_be_hurt(s, row))
+        if (lives(s, row))
             sim_signal(s, row->pid, number, HIST_TO_WORKER);
     }
 }
@@ -217,7 +209,7 @@ void sim_act_limit_fds(struct sim *s, uint32_t limit)
 {
     for (size_t i = 0; i < SIM_ROWS; i++) {
         const struct sim_row *row = &s->master.rows[i];
-        if (row->pid == 0 || !kernel_alive(&s->kernel, row->process))
+        if (!lives(s, row))
             continue;
         s->kernel.processes[row->process].fd_limit = limit;
         sim_worker_heartbeat(s, &s->workers[row->process]);
@@ -254,7 +246,7 @@ static void signal_to(struct sim *s, int number, enum sim_receiver to)
         sim_signal(s, s->master.pid, number, to == SIM_MASTER ? HIST_TO_MASTER : HIST_TO_ALL);
     for (size_t i = 0; i < SIM_ROWS; i++) {
         const struct sim_row *row = &s->master.rows[i];
-        if (row->pid == 0 || !kernel_alive(&s->kernel, row->process))
+        if (!lives(s, row))
             continue;
         uint64_t born_ns = s->kernel.processes[row->process].born_ns;
         if (to == SIM_ALL_WORKERS || to == SIM_ALL || to == SIM_GROUP)

@@ -23,7 +23,6 @@ static void draw_options(struct draft *d, struct sim_random *r);
 static void draw_clients(struct sim_plan *p, struct sim_random *r);
 static void draw_general(struct draft *d, struct sim_random *r);
 static void draw_themed(struct sim_plan *p, struct sim_random *r);
-static void thin_out(struct draft *d);
 
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed)
 {
@@ -270,11 +269,6 @@ static void draw_rules(struct sim_plan *p, struct sim_random *r)
     }
 }
 
-static bool reloads(enum sim_act_kind kind)
-{
-    return kind == SIM_ACT_RELOAD || kind == SIM_ACT_BAD_RELOAD || kind == SIM_ACT_STORM;
-}
-
 static void draw_general(struct draft *d, struct sim_random *r)
 {
     static const enum sim_act_kind kinds[] = {
@@ -283,11 +277,9 @@ static void draw_general(struct draft *d, struct sim_random *r)
         SIM_ACT_ASK,           SIM_ACT_SLOW,       SIM_ACT_UPGRADE,
     };
     enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
-    /* A history names the workers wanted by its configurations; TTIN and TTOU, which change their
-     * number beside them, are drawn where there are no reloads. */
     d->resizes = sim_random_chance(r, 1, 5);
     for (unsigned i = 0; i < KINDS; i++) {
-        if (!sim_random_chance(r, 1, 3) || (d->resizes && reloads(kinds[i])))
+        if (!sim_random_chance(r, 1, 3))
             continue;
         uint64_t count = sim_random_between(r, 1, kinds[i] == SIM_ACT_STORM ? 2 : 6);
         for (uint64_t j = 0; j < count; j++)
@@ -295,97 +287,6 @@ static void draw_general(struct draft *d, struct sim_random *r)
     }
     if (sim_random_chance(r, 1, 2))
         draw_rules(d->p, r);
-    thin_out(d);
-}
-
-/* ---- what a history could not tell -------------------------------------------------------------
- */
-
-static bool is_reload(const struct sim_act *act)
-{
-    return act->kind == SIM_ACT_RELOAD || act->kind == SIM_ACT_BAD_RELOAD ||
-           act->kind == SIM_ACT_STORM;
-}
-
-static bool fails_to_start(const struct sim_act *act)
-{
-    return act->kind == SIM_ACT_ARM &&
-           (act->b == SIM_RULE_CRASH_BOOT || act->b == SIM_RULE_EXIT_BOOT ||
-            act->b == SIM_RULE_CRASH_READY || act->b == SIM_RULE_STALL_BOOT ||
-            act->b == SIM_RULE_CRASH_DRAIN || act->b == SIM_RULE_FORK_EAGAIN ||
-            act->b == SIM_RULE_PAIR_EMFILE);
-}
-
-static bool stops_worker(const struct sim_act *act)
-{
-    return (act->kind == SIM_ACT_SIGNAL_WORKER || act->kind == SIM_ACT_SIGNAL_ALL) &&
-           act->a == SIGSTOP;
-}
-
-static bool hurts_worker(const struct sim_act *act)
-{
-    return act->kind == SIM_ACT_SIGNAL_WORKER || act->kind == SIM_ACT_SIGNAL_ALL ||
-           act->kind == SIM_ACT_ARM;
-}
-
-static bool is_bad_reload(const struct sim_act *act)
-{
-    return act->kind == SIM_ACT_BAD_RELOAD;
-}
-
-static size_t count_acts(const struct sim_plan *p, bool (*is)(const struct sim_act *act))
-{
-    size_t count = 0;
-    for (size_t i = 0; i < p->act_count; i++)
-        count += is(&p->acts[i]);
-    return count;
-}
-
-/* Takes out of a plan what would leave a history in which right and wrong look the same:
- *   - workers of an undone reload that are still leaving when the next one begins;
- *   - a stopped or stalled worker that hears of a drain only when its bound has passed;
- *   - a dead worker that is not replaced because TTOU came meanwhile;
- *   - keep-alive connections of a worker that TTOU told to go;
- *   - nobody left to answer just after a configuration was refused;
- *   - a reload that reads one number of workers while the file already has another;
- *   - a reload that waits for an upgrade that stalls. */
-static void thin_out(struct draft *d)
-{
-    struct sim_plan *p = d->p;
-    bool undone = count_acts(p, fails_to_start) > 0, reloads_some = count_acts(p, is_reload) > 0;
-    bool hurt = count_acts(p, hurts_worker) > 0, bad = count_acts(p, is_bad_reload) > 0;
-    bool reloaded = false, same_workers = false;
-    size_t kept = 0;
-    for (size_t i = 0; i < p->act_count; i++) {
-        struct sim_act act = p->acts[i];
-        bool first = act.kind == SIM_ACT_RELOAD && !reloaded;
-        if (undone && is_reload(&act) && !first)
-            continue;
-        if (bad && act.kind == SIM_ACT_SIGNAL_ALL)
-            continue;
-        reloaded = reloaded || act.kind == SIM_ACT_RELOAD;
-        if (reloads_some && stops_worker(&act))
-            act.a = SIGKILL;
-        if (reloads_some && act.kind == SIM_ACT_ARM && act.b == SIM_RULE_STALL_LOOP)
-            act.b = SIM_RULE_DELAY_BOOT;
-        if (hurt && act.kind == SIM_ACT_SIGNAL_MASTER && act.a == SIGTTOU)
-            act.a = SIGTTIN;
-        if (act.kind == SIM_ACT_STORM)
-            same_workers = true;
-        if (reloads_some && act.kind == SIM_ACT_UPGRADE)
-            act.a %= 2;
-        p->acts[kept++] = act;
-    }
-    p->act_count = kept;
-    if (bad && p->workers < 2)
-        p->workers = 2; /* later ones too, below */
-    for (size_t i = 0; same_workers && i < kept; i++)
-        if (p->acts[i].kind == SIM_ACT_RELOAD)
-            p->acts[i].a = p->workers;
-    if (d->resizes) {
-        drop_loads(p, HIST_POOLED);
-        drop_loads(p, HIST_POST);
-    }
 }
 
 /* ---- themes ------------------------------------------------------------------------------------

@@ -165,6 +165,11 @@ static void bad_config_and_workers(void **state)
     HOLDS(reload_bad_config,
           PROVEN ENDS("11") CONFIG("1.2", "3") ASK("1.3", "3", "9") TOLD("1.4", "3", "9", "ok"));
     HOLDS(reload_bad_config, PROVEN "4.5 watch.exit pid=11 a=0 b=10\n");
+    /* It had been stopped long before, and its master has lost its patience. */
+    HOLDS(reload_bad_config, PROVEN ENDS("11") "0.9 director.signal pid=11 a=SIGSTOP b=worker\n");
+    /* Nobody waited for the reload before, but the engine tells of it. */
+    HOLDS(reload_bad_config, PROVEN ENDS("11") CONFIG("1.2", "3") ASK(
+                                 "1.3", "3", "9") "1.4 engine.reloaded pid=10 gen=3 a=ok b=3\n");
 }
 
 static void leaves_no_trace(void **state)
@@ -202,7 +207,17 @@ static void leaves_no_trace_for_the_next(void **state)
     UNKNOWN(reload_leaves_no_trace,
             THEN TOLD("3.3", "3", "2",
                       "undone") "3.2 fault.fired pid=13 a=worker.boot b=0x400000000\n");
+    UNKNOWN(reload_leaves_no_trace,
+            THEN "3.2 engine.reload pid=10 gen=3\n3.21 fault.fired pid=13 a=worker.boot "
+                 "b=0x400000000\n3.3 engine.reloaded pid=10 gen=1 a=undone b=3\n5 director.end\n");
     UNKNOWN(reload_leaves_no_trace, STORY_SERVER GOOD);
+    /* It waits until it is known what becomes of a new binary, and has its time from then on. */
+#define UPGRADE(t, step) t " engine.upgrade pid=10 a=" step " b=20\n"
+    UNKNOWN(reload_leaves_no_trace, THEN UPGRADE("2.9", "started") "5 director.stop a=1\n");
+    UNKNOWN(reload_leaves_no_trace,
+            THEN UPGRADE("2.9", "started") UPGRADE("4.5", "failed") "5 director.stop a=1\n");
+    VIOLATED(reload_leaves_no_trace,
+             THEN UPGRADE("2.9", "started") UPGRADE("3.2", "failed") "5 director.stop a=1\n");
 }
 
 /* The engine's master makes generation 2 with workers 13 and 14. */
@@ -297,6 +312,10 @@ static void honest(void **state)
     HOLDS(reload_honest, STORY_SERVER GOOD GET("2.3", "5", "2", "13"));
     HOLDS(reload_honest, BAD_TOLD GET("2.3", "5", "1", "11"));
     VIOLATED(reload_honest, BAD TOLD("2.2", "2", "1", "ok"));
+    /* Undone, and then loaded for somebody else who asked. */
+#define UNDONE STORY_SERVER ASK("2", "2", "1") TOLD("2.2", "2", "1", "undone")
+    VIOLATED(reload_honest, UNDONE GET("2.4", "5", "2", "13"));
+    HOLDS(reload_honest, UNDONE "2.3 engine.reload pid=10 gen=3\n" GET("2.4", "5", "2", "13"));
     VIOLATED(reload_honest, BAD TOLD("2.2", "2", "1", "none"));
     /* Success before anybody was served by it; within the allowance; once somebody was. */
     VIOLATED(reload_honest,

@@ -299,7 +299,8 @@ static void bad_exit(struct judge_context *c, const struct hist_record *r)
     }
     bool old = p->born_ns < b->good_ns || p->drain_ns != 0;
     bool tried = p->born_ns >= b->reload.t_ns; /* a worker of the refused configuration */
-    if (!exit_is_news(w, r) || old || tried || p->ready_ns == 0 ||
+    bool hung = p->stopped_ns != 0;            /* by others, perhaps long before */
+    if (!exit_is_news(w, r) || old || tried || hung || p->ready_ns == 0 ||
         world_cause(w, r->pid, earlier(b->reload.t_ns, SETTLE_NS), r->t_ns, WORLD_BREAKS) != NULL)
         return;
     judge_violate(c, r, &b->reload, "worker %u ended %.1f ms after a refused reload", r->pid,
@@ -355,6 +356,10 @@ static void bad_observe(struct judge_context *c, const struct hist_record *r)
         else if (r->a == HIST_REPORT_OK)
             b->good_ns = b->good_begun_ns;
         break;
+    case HIST_ENGINE_RELOADED: /* there may be nobody whom it could answer */
+        if (r->a == HIST_REPORT_OK)
+            b->good_ns = b->good_begun_ns;
+        break;
     case HIST_WATCH_EXIT:
     case HIST_ENGINE_WORKER_EXIT:
         if (b->reload.kind != HIST_NONE)
@@ -378,17 +383,11 @@ static void bad_finish(struct judge_context *c)
                    (ull)b->episodes, (ull)c->result->checked);
 }
 
-static const unsigned bad_kinds[] = {HIST_DIRECTOR_CONFIG,
-                                     HIST_DIRECTOR_RELOAD,
-                                     HIST_DIRECTOR_STOP,
-                                     HIST_DIRECTOR_RELOADED,
-                                     HIST_DIRECTOR_CUT_OVER,
-                                     HIST_WATCH_EXIT,
-                                     HIST_ENGINE_WORKER_EXIT,
-                                     HIST_CLIENT_FIRST_BYTE,
-                                     HIST_CLIENT_END,
-                                     HIST_CLIENT_CONNECT_FAILED,
-                                     HIST_NONE};
+static const unsigned bad_kinds[] = {
+    HIST_DIRECTOR_CONFIG,   HIST_DIRECTOR_RELOAD,       HIST_DIRECTOR_STOP,
+    HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_CUT_OVER,     HIST_ENGINE_RELOADED,
+    HIST_WATCH_EXIT,        HIST_ENGINE_WORKER_EXIT,    HIST_CLIENT_FIRST_BYTE,
+    HIST_CLIENT_END,        HIST_CLIENT_CONNECT_FAILED, HIST_NONE};
 const struct checker judge_reload_bad_config = {.kinds = bad_kinds,
                                                 .state_size = sizeof(struct bad),
                                                 .observe = bad_observe,
@@ -401,6 +400,8 @@ struct trace {
     struct hist_record failed; /* the last reload that failed */
     struct hist_record next;   /* a valid reload after it, whose effect is awaited */
     bool heard;                /* the engine has begun it */
+    bool upgrading;            /* a new binary starts: reloads wait for the end of that */
+    uint64_t upgraded_ns;      /* which was then */
     uint64_t pairs, later, undecided;
 };
 
@@ -454,7 +455,8 @@ static void trace_give_up(struct judge_context *c)
         return;
     bool tellable = world_param(w, HIST_P_GENERATION_HEADER, 0) != 0;
     uint64_t patience_ns = world_param(w, HIST_P_CONTROL_BOUND, AFTERMATH_NS);
-    if (!tellable || w->now_ns - t->next.t_ns < patience_ns)
+    uint64_t begun_ns = t->next.t_ns > t->upgraded_ns ? t->next.t_ns : t->upgraded_ns;
+    if (!tellable || t->upgrading || w->now_ns - begun_ns < patience_ns)
         t->undecided++;
     else
         judge_violate(c, &t->next, &t->failed,
@@ -478,6 +480,16 @@ static void trace_reloaded(struct judge_context *c, const struct hist_record *r)
     }
     if (is_failed_report(r))
         t->failed = *r;
+}
+
+/* Nobody waited for the outcome, but the engine tells of it. */
+static void trace_told(struct judge_context *c, const struct hist_record *r)
+{
+    struct trace *t = c->state;
+    if (r->a == HIST_REPORT_OK)
+        trace_resolve(c);
+    else if (world_cause(c->world, 0, t->next.t_ns, r->t_ns, WORLD_BREAKS | WORLD_SLOWS) != NULL)
+        t->next.kind = HIST_NONE;
 }
 
 static void trace_observe(struct judge_context *c, const struct hist_record *r)
@@ -504,9 +516,15 @@ static void trace_observe(struct judge_context *c, const struct hist_record *r)
     case HIST_ENGINE_RELOAD:
         t->heard = true;
         break;
+    case HIST_ENGINE_UPGRADE:
+        if (r->a != HIST_UPGRADE_REFUSED) { /* one that is beside another */
+            t->upgrading = r->a == HIST_UPGRADE_STARTED;
+            t->upgraded_ns = r->t_ns;
+        }
+        break;
     case HIST_ENGINE_RELOADED: /* there may be nobody whom it could answer */
-        if (t->next.kind != HIST_NONE && t->heard && r->a == HIST_REPORT_OK)
-            trace_resolve(c);
+        if (t->next.kind != HIST_NONE && t->heard)
+            trace_told(c, r);
         break;
     case HIST_DIRECTOR_STOP:
         trace_give_up(c);
@@ -530,10 +548,11 @@ static void trace_finish(struct judge_context *c)
                    (ull)t->pairs, (ull)t->later);
 }
 
-static const unsigned trace_kinds[] = {
-    HIST_ENGINE_RELOAD,   HIST_ENGINE_RELOADED,   HIST_DIRECTOR_BASELINE,
-    HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_CUT_OVER,
-    HIST_DIRECTOR_STOP,   HIST_CLIENT_FIRST_BYTE, HIST_NONE};
+static const unsigned trace_kinds[] = {HIST_ENGINE_UPGRADE,    HIST_ENGINE_RELOAD,
+                                       HIST_ENGINE_RELOADED,   HIST_DIRECTOR_BASELINE,
+                                       HIST_DIRECTOR_RELOAD,   HIST_DIRECTOR_RELOADED,
+                                       HIST_DIRECTOR_CUT_OVER, HIST_DIRECTOR_STOP,
+                                       HIST_CLIENT_FIRST_BYTE, HIST_NONE};
 const struct checker judge_reload_leaves_no_trace = {.kinds = trace_kinds,
                                                      .state_size = sizeof(struct trace),
                                                      .observe = trace_observe,

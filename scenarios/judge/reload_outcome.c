@@ -127,6 +127,7 @@ struct honest {
     struct attempt attempt;
     struct hist_record asked, report; /* kind HIST_NONE: not yet */
     bool served;                      /* an answer named this configuration or a newer one */
+    bool again;                       /* after the report the same file was loaded once more */
     bool contradicted;                /* this report's breach is told already */
     uint64_t old_answers; /* on connections begun after the report, or after the request */
     uint64_t last_old_ns;
@@ -162,7 +163,7 @@ static void honest_reload(struct judge_context *c, const struct hist_record *r)
     struct honest *h = c->state;
     honest_settle(c);
     h->asked = *r;
-    h->served = h->contradicted = false;
+    h->served = h->contradicted = h->again = false;
     h->old_answers = h->last_old_ns = 0;
 }
 
@@ -208,7 +209,7 @@ static void honest_answer(struct judge_context *c, const struct hist_record *r)
         (reported ? h->report.t_ns : h->asked.t_ns) + world_param(w, HIST_P_CUT_OVER_ALLOWANCE, 0);
     bool later = connection->connect_ns > after_ns;
     if (r->gen >= h->asked.gen) {
-        if (reported && later && r->gen == h->asked.gen &&
+        if (reported && later && r->gen == h->asked.gen && !h->again &&
             (h->report.a == HIST_REPORT_REFUSED || h->report.a == HIST_REPORT_UNDONE))
             honest_breach(c, r, "a reload was said to have failed, and its configuration serves");
         h->served = true;
@@ -225,6 +226,9 @@ static void honest_observe(struct judge_context *c, const struct hist_record *r)
     struct honest *h = c->state;
     attempt_take(&h->attempt, c->world, r);
     switch (r->kind) {
+    case HIST_ENGINE_RELOAD:
+        h->again = h->report.kind != HIST_NONE;
+        break;
     case HIST_DIRECTOR_RELOAD:
         honest_reload(c, r);
         break;

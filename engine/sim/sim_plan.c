@@ -159,6 +159,23 @@ static struct sim_load *add_load(struct sim_plan *p, enum hist_population kind, 
     return load;
 }
 
+/* Clients that take their time, each of them on one connection. */
+static void draw_patient(struct sim_plan *p, struct sim_random *r)
+{
+    static const struct {
+        enum hist_population kind;
+        const char *name;
+    } kinds[] = {{HIST_UPLOAD, "upload"}, {HIST_STREAM, "stream"}, {HIST_IDLE, "idle"}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (!sim_random_chance(r, 1, 8))
+            continue;
+        struct sim_load *load =
+            add_load(p, kinds[i].kind, kinds[i].name, 0, (uint32_t)sim_random_between(r, 1, 3));
+        load->body_bytes = (uint32_t)sim_random_between(r, 1000, 100000);
+        load->spread_ms = (uint32_t)sim_random_between(r, 200, 2000);
+    }
+}
+
 /* Fresh clients are always there: they see what nobody else does. */
 static void draw_clients(struct sim_plan *p, struct sim_random *r)
 {
@@ -177,6 +194,7 @@ static void draw_clients(struct sim_plan *p, struct sim_random *r)
         add_load(p, HIST_DOWNLOAD, "download", download, 0);
     if (held > 0)
         add_load(p, HIST_HELD, "held", 0, held);
+    draw_patient(p, r);
 }
 
 static void drop_loads(struct sim_plan *p, enum hist_population kind)

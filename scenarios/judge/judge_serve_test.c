@@ -25,6 +25,10 @@ static void accounted(void **state)
     /* The server blames the client, which waited. */
     VIOLATED(serve_accounted, STORY_ENGINE LOST "1.0001 engine.accept conn=5 pid=11\n"
                                                 "1.004 engine.close conn=5 pid=11 a=peer\n");
+    /* Its worker drains: the bound may cut it, and until then nothing may. */
+#define DRAINS_FOR_1S "-2 director.param a=drain_timeout b=1s\n1.0001 engine.accept conn=5 pid=11\n"
+    HOLDS(serve_accounted, STORY_ENGINE LOST DRAINS_FOR_1S "0.001 engine.drain pid=11\n");
+    VIOLATED(serve_accounted, STORY_ENGINE LOST DRAINS_FOR_1S "0.8 engine.drain pid=11\n");
     UNKNOWN(serve_accounted, STORY_SERVER LOST);
     UNKNOWN(serve_accounted, STORY_ENGINE);
 }

@@ -63,7 +63,8 @@ static void loss_failure(struct judge_context *c, const struct hist_record *r)
     const struct hist_record *start = starts_within(&l->starts, begun_of(w, r), r->t_ns);
     if (race && (!(r->flags & HIST_BIT(HIST_F_UNSAFE)) || idle_close_was_due(w, r))) {
         l->races++;
-    } else if (start != NULL && drain_bound_passed(w, server_of(w, r), start->t_ns, r->t_ns)) {
+    } else if ((start != NULL && drain_bound_passed(w, server_of(w, r), start->t_ns, r->t_ns)) ||
+               drain_was_cut(w, server_of(w, r), r->t_ns)) {
         l->bounds++;
     } else if (late || outside_cause(w, server_of(w, r), begun_of(w, r), r) != NULL) {
         l->excused++;

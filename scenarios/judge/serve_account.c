@@ -8,6 +8,7 @@
 
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
+#include "scenarios/judge/starts.h"
 
 typedef unsigned long long ull;
 
@@ -72,7 +73,7 @@ static bool is_explained(const struct accounted *a, const struct world *w, const
         return true;
     if (connection != NULL && close_explains(&connection->closed_by_server, &f->end))
         return true;
-    if (q != NULL && q->responded.kind != HIST_NONE)
+    if ((q != NULL && q->responded.kind != HIST_NONE) || drain_was_cut(w, f->pid, f->end.t_ns))
         return true;
     return answer_explains(w, f) || turned_away(a, w, f) ||
            world_cause(w, f->pid, earlier(f->begun_ns, NEAR_NS), f->end.t_ns,

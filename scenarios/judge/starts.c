@@ -82,6 +82,12 @@ bool drain_bound_passed(const struct world *w, uint32_t pid, uint64_t start_ns, 
            t_ns + EDGE_NS >= drain_begin_ns(w, pid, start_ns) + own_bound_ns(w);
 }
 
+bool drain_was_cut(const struct world *w, uint32_t pid, uint64_t t_ns)
+{
+    const struct world_process *p = world_process(w, pid);
+    return p != NULL && p->drain_ns != 0 && drain_bound_passed(w, pid, p->drain_ns, t_ns);
+}
+
 bool drain_idle_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns)
 {
     uint64_t grace_ns = own_bound_ns(w) / 100 * IDLE_PERCENT;

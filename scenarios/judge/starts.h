@@ -28,6 +28,8 @@ const struct hist_record *starts_of_connection(const struct starts *s, const str
 /* May the server have cut what process `pid` (0 unknown) was serving at t_ns, since its drain,
  * asked for at start_ns, had lasted as long as the server was told that it may? */
 bool drain_bound_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns);
+/* The same of a process that is known to drain, whatever it was that asked for it. */
+bool drain_was_cut(const struct world *w, uint32_t pid, uint64_t t_ns);
 /* Had a connection that was idle when the drain began about half of that time, or a second, to make
  * one more request, whose answer could have announced the close? */
 bool drain_idle_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns);

@@ -470,6 +470,8 @@ bool build_conf(struct load *load)
         return false;
     build_number_locations(load);
     load->conf->log_file_count = load->log_files.count;
+    load->conf->client_tls = load->client_tls.items;
+    load->conf->client_tls_count = load->client_tls.count;
     load->conf->upstreams = load->upstreams.items;
     load->conf->upstream_count = load->upstreams.count;
     return true;

@@ -406,7 +406,9 @@ struct conf {
     size_t location_count;
     const struct conf_named *variables;
     size_t variable_count;
-    const struct conf_regex *regexes;             /* the newest; a chain */
+    const struct conf_regex *regexes;         /* the newest; a chain */
+    const struct conf_tls *const *client_tls; /* what proxies speak with, by conf_proxy.tls_index */
+    size_t client_tls_count;
     const struct conf_upstream *const *upstreams; /* conf_proxy.h */
     size_t upstream_count;
     const struct conf_log_file *log_files;

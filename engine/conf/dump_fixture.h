@@ -212,6 +212,18 @@ static inline void dump_proxy(const struct conf_proxy *proxy)
     put(" ");
 }
 
+static inline void dump_client_tls(const struct conf_proxy *proxy, const struct conf_tls *tls)
+{
+    put("ssl=%d:%d ssl_name=%s client_verify=%d:%u client_protocols=%u client_ciphers=%s ",
+        proxy->ssl_server_name, proxy->ssl_session_reuse, proxy->ssl_name.segments[0].text.at,
+        (int)tls->verify, tls->verify_depth, tls->protocols, tls->ciphers.text.at);
+    put("client_files=%s:%s client_password=%s ", file_name(&tls->trusted_certificate),
+        file_name(&tls->crl), file_name(&tls->password_file));
+    if (tls->pair_count > 0)
+        put("client_pair=%s:%s ", file_name(&tls->pairs[0].certificate),
+            file_name(&tls->pairs[0].key));
+}
+
 static inline void dump_upstream(const struct conf_upstream *upstream)
 {
     put("upstream=%s,", upstream->name.at);
@@ -247,6 +259,9 @@ static inline const char *dump(const struct conf *conf)
     for (size_t i = 0; i < conf->location_count; i++)
         if (conf->locations[i]->proxy != NULL)
             dump_proxy(conf->locations[i]->proxy);
+    for (size_t i = 0; i < conf->location_count; i++)
+        if (conf->locations[i]->proxy != NULL && conf->locations[i]->proxy->tls)
+            dump_client_tls(conf->locations[i]->proxy, conf->client_tls[0]);
     for (size_t i = 0; i < conf->upstream_count; i++)
         dump_upstream(conf->upstreams[i]);
     return dumped;

@@ -163,7 +163,8 @@ struct load {
     size_t log_file_max; /* directives that name a log */
     struct list sources, env, affinity, log_files, formats, listeners, servers, zones, variables,
         locations;
-    struct list upstreams; /* struct conf_upstream *; upstreams.h */
+    struct list client_tls; /* struct conf_tls * */
+    struct list upstreams;  /* struct conf_upstream *; upstreams.h */
 };
 
 typedef bool directive_setter(struct load *load, struct scope *scope,
@@ -279,6 +280,8 @@ bool text_compile(struct load *load, const struct word *word, struct conf_text *
 bool listen_default(struct load *load, struct scope *server);
 bool listen_check_conflicts(struct load *load);
 
+/* tls.c: what a proxy's proxy_ssl_* directives amount to. */
+bool build_client_tls(struct load *load, const struct scope *scope, struct conf_proxy *proxy);
 /* tls.c: what a server's ssl_* directives amount to, and whether an address with TLS has enough. */
 bool build_tls(struct load *load, const struct scope *server, struct conf_server *out);
 bool build_tls_listen(struct load *load, const struct conf_listen *listen,

@@ -295,6 +295,9 @@ static void build_scalars(const struct scope *scope, struct conf_proxy *proxy)
     proxy->next = (uint32_t)scope_number(scope, D_proxy_next_upstream);
     proxy->next_tries = (uint32_t)scope_number(scope, D_proxy_next_upstream_tries);
     proxy->next_timeout_ns = scope_number(scope, D_proxy_next_upstream_timeout);
+    proxy->ssl_name = scope_value(scope, D_proxy_ssl_name)->compiled;
+    proxy->ssl_server_name = scope_number(scope, D_proxy_ssl_server_name) != 0;
+    proxy->ssl_session_reuse = scope_number(scope, D_proxy_ssl_session_reuse) != 0;
     proxy->socket_keepalive = scope_number(scope, D_proxy_socket_keepalive) != 0;
 }
 
@@ -326,5 +329,6 @@ bool build_proxy(struct load *load, const struct scope *scope, const struct scop
     location->proxy = proxy;
     build_scalars(scope, proxy);
     return build_pass(load, answering, proxy) && build_headers(load, scope, proxy) &&
+           (!(proxy->tls || proxy->upstream == NULL) || build_client_tls(load, scope, proxy)) &&
            build_hidden(load, scope, proxy) && build_redirects(load, scope, answering, proxy);
 }

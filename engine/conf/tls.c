@@ -256,6 +256,48 @@ bool build_tls(struct load *load, const struct scope *scope, struct conf_server 
     return tls->pair_count == 0 || tls_check_verify(load, scope, tls);
 }
 
+static bool client_pair(struct load *load, const struct scope *scope, struct conf_tls *tls)
+{
+    struct conf_tls_pair pair = {tls_text(scope, D_proxy_ssl_certificate),
+                                 tls_text(scope, D_proxy_ssl_certificate_key)};
+    if (pair.certificate.text.len == 0)
+        return true;
+    if (pair.key.text.len == 0)
+        return load_fail(load, &scope_value(scope, D_proxy_ssl_certificate)->place,
+                         "no \"proxy_ssl_certificate_key\" is defined for certificate \"%s\"",
+                         pair.certificate.text.at);
+    struct conf_tls_pair *kept = load_alloc(load, sizeof *kept);
+    if (kept == NULL)
+        return false;
+    *kept = pair;
+    tls->pairs = kept;
+    tls->pair_count = 1;
+    return true;
+}
+
+bool build_client_tls(struct load *load, const struct scope *scope, struct conf_proxy *proxy)
+{
+    struct conf_tls *tls = load_alloc(load, sizeof *tls);
+    struct conf_tls **slot = load_add(load, &load->client_tls, sizeof *slot);
+    if (tls == NULL || slot == NULL || !client_pair(load, scope, tls))
+        return false;
+    *slot = tls;
+    proxy->tls_index = load->client_tls.count - 1;
+    tls->password_file = tls_text(scope, D_proxy_ssl_password_file);
+    tls->protocols = (unsigned)scope_number(scope, D_proxy_ssl_protocols);
+    tls->ciphers = tls_text(scope, D_proxy_ssl_ciphers);
+    tls->curves = tls_text(scope, D_ssl_ecdh_curve);
+    tls->trusted_certificate = tls_text(scope, D_proxy_ssl_trusted_certificate);
+    tls->crl = tls_text(scope, D_proxy_ssl_crl);
+    tls->verify_depth = (unsigned)scope_number(scope, D_proxy_ssl_verify_depth);
+    tls->verify =
+        scope_number(scope, D_proxy_ssl_verify) != 0 ? CONF_TLS_VERIFY_ON : CONF_TLS_VERIFY_OFF;
+    if (tls->verify == CONF_TLS_VERIFY_ON && tls->trusted_certificate.text.len == 0)
+        return load_fail(load, &scope_value(scope, D_proxy_ssl_verify)->place,
+                         "no proxy_ssl_trusted_certificate for proxy_ssl_verify");
+    return true;
+}
+
 bool build_tls_listen(struct load *load, const struct conf_listen *listen,
                       const struct place *place)
 {

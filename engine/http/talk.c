@@ -12,6 +12,8 @@ static const char *talk_doing(const struct talk *talk)
 {
     if (talk->state == TALK_ENDS)
         return "reading upstream";
+    if (talk->shaking)
+        return "SSL handshaking to upstream";
     if (talk->try->connect_ns == TALK_UNKNOWN)
         return "connecting to upstream";
     if (!talk->sent_whole)
@@ -84,7 +86,7 @@ bool talk_pick(struct talk *talk)
         return false;
     }
     talk->server_index = index;
-    talk->retry.request_sent = talk->sent_whole = false;
+    talk->retry.request_sent = talk->sent_whole = talk->shaking = false;
     if (index == BALANCE_NONE) {
         talk->server = NULL;
         exchange_log(x, LEVEL_ERR, "no live upstreams while connecting to upstream");

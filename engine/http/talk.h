@@ -63,9 +63,9 @@ struct talk {
     const struct conf_upstream_server *server; /* being asked, or asked last; NULL */
     int server_index;                          /* BALANCE_NONE: none is held */
     struct retry retry;
-    struct talk_try *tries, *try; /* `try`: the last one */
-    struct uplink *link;          /* the driver's; NULL: none */
-    bool tls;
+    struct talk_try *tries, *try;    /* `try`: the last one */
+    struct uplink *link;             /* the driver's; NULL: none */
+    bool tls, shaking;               /* https; the driver does the handshake */
     struct conf_str host, port, uri; /* $proxy_host, $proxy_port; the URI that is asked for */
     char peer_key[16];               /* of ip_hash */
 

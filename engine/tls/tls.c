@@ -134,10 +134,10 @@ static bool tls_is_host(const char *name)
     return strchr(name, ':') == NULL && strspn(name, "0123456789.") != strlen(name);
 }
 
-static bool tls_name_peer(SSL *ssl, const char *name)
+static bool tls_name_peer(SSL *ssl, const char *name, bool sni)
 {
     bool host = tls_is_host(name);
-    if (host && SSL_set_tlsext_host_name(ssl, name) != 1)
+    if (host && sni && SSL_set_tlsext_host_name(ssl, name) != 1)
         return false;
     if (SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE)
         return true;
@@ -147,7 +147,7 @@ static bool tls_name_peer(SSL *ssl, const char *name)
     return SSL_set1_host(ssl, name) == 1;
 }
 
-struct tls *tls_connect(struct tls_context *context, int fd, const char *name,
+struct tls *tls_connect(struct tls_context *context, int fd, const char *name, bool sni,
                         struct tls_sessions *sessions)
 {
     struct tls *tls = tls_new(context, fd);
@@ -155,7 +155,7 @@ struct tls *tls_connect(struct tls_context *context, int fd, const char *name,
         return NULL;
     SSL_set_connect_state(tls->ssl);
     tls->sessions = sessions;
-    if (name != NULL && !tls_name_peer(tls->ssl, name)) {
+    if (name != NULL && !tls_name_peer(tls->ssl, name, sni)) {
         tls_free(tls);
         return NULL;
     }

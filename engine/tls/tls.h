@@ -15,14 +15,15 @@ struct tls_context;
 /* A server's side of a connection. `owner` is what tls_owner() gives back, in callbacks as well.
  * NULL: no memory. */
 struct tls *tls_accept(struct tls_context *context, int fd, void *owner);
-/* A client's side. `name` (NULL: none) is sent as SNI unless it is an address, and it is the name
- * that the peer's certificate must be for if the context verifies. `sessions` (NULL: none) is a
- * place of the caller's, zeroed at first, where the connection finds a session to resume and leaves
- * new ones; it must outlive the connection. NULL: no memory, or a name that cannot be. */
+/* A client's side. `name` (NULL: none) is sent where `sni` says so, unless it is an address, and it
+ * is the name that the peer's certificate must be for if the context verifies. `sessions` (NULL:
+ * none) is a place of the caller's, zeroed at first, where the connection finds a session to resume
+ * and leaves new ones; it must outlive the connection. NULL: no memory, or a name that cannot be.
+ */
 struct tls_sessions {
     void *latest;
 };
-struct tls *tls_connect(struct tls_context *context, int fd, const char *name,
+struct tls *tls_connect(struct tls_context *context, int fd, const char *name, bool sni,
                         struct tls_sessions *sessions);
 void tls_sessions_forget(struct tls_sessions *sessions);
 void tls_free(struct tls *tls); /* NULL is allowed; the socket stays the caller's */

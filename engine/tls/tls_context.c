@@ -214,8 +214,9 @@ static struct tls_context *context_of_server(struct tls_contexts *all,
 
 struct tls_contexts *tls_contexts_open(const struct conf *conf, struct conf_error *error)
 {
-    size_t count = conf->server_count;
-    struct tls_contexts *all = sys_calloc(1, sizeof *all + count * sizeof(struct tls_context *));
+    size_t count = conf->server_count, clients = conf->client_tls_count;
+    struct tls_contexts *all =
+        sys_calloc(1, sizeof *all + (count + clients) * sizeof(struct tls_context *));
     if (all == NULL) {
         *error = (struct conf_error){.message = "no memory for TLS"};
         return NULL;
@@ -231,6 +232,13 @@ struct tls_contexts *tls_contexts_open(const struct conf *conf, struct conf_erro
             return NULL;
         }
     }
+    for (size_t i = 0; i < clients; i++) {
+        all->items[count + i] = tls_client_open(conf->client_tls[i], error);
+        if (all->items[count + i] == NULL) {
+            tls_contexts_close(all);
+            return NULL;
+        }
+    }
     return all;
 }
 
@@ -238,7 +246,8 @@ void tls_contexts_close(struct tls_contexts *contexts)
 {
     if (contexts == NULL)
         return;
-    for (size_t i = 0; i < contexts->conf->server_count; i++)
+    size_t count = contexts->conf->server_count + contexts->conf->client_tls_count;
+    for (size_t i = 0; i < count; i++)
         context_free(contexts->items[i]);
     free(contexts);
 }
@@ -247,6 +256,11 @@ struct tls_context *tls_contexts_of(const struct tls_contexts *contexts,
                                     const struct conf_server *server)
 {
     return contexts->items[server->index];
+}
+
+struct tls_context *tls_contexts_client(const struct tls_contexts *contexts, size_t index)
+{
+    return contexts->items[contexts->conf->server_count + index];
 }
 
 void tls_contexts_start(struct tls_contexts *contexts, const struct zones *zones,

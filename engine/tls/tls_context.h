@@ -11,7 +11,7 @@
 #include "engine/shm/zone.h"
 
 struct tls_context;
-struct tls_contexts; /* of the servers of one configuration */
+struct tls_contexts; /* of one configuration: of its servers, and of its proxies' clients */
 
 /* NULL: a file or word of the configuration cannot be used, and *error says which. `conf` must
  * outlive the result. */
@@ -20,6 +20,9 @@ void tls_contexts_close(struct tls_contexts *contexts); /* NULL is allowed */
 /* The context of a server; NULL: it has no certificate and refuses no handshake. */
 struct tls_context *tls_contexts_of(const struct tls_contexts *contexts,
                                     const struct conf_server *server);
+
+/* The context of conf->client_tls[index]. */
+struct tls_context *tls_contexts_client(const struct tls_contexts *contexts, size_t index);
 
 /* A client named a server (SNI; NULL: it named none): which server's context is it to be? `owner`
  * is the connection's. NULL: the one it began with. */

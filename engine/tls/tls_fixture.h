@@ -138,7 +138,7 @@ static inline void ends_open(struct ends *e, struct tls_context *server, void *o
 {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, e->fds), 0);
     e->server = tls_accept(server, e->fds[0], owner);
-    e->client = tls_connect(client, e->fds[1], name, sessions);
+    e->client = tls_connect(client, e->fds[1], name, true, sessions);
     assert_non_null(e->server);
     assert_non_null(e->client);
 }

@@ -46,7 +46,8 @@ struct tls_context {
 struct tls_contexts {
     const struct conf *conf;
     tls_choose *choose;
-    struct tls_context *items[]; /* by conf_server.index; NULL where TLS is not spoken */
+    struct tls_context *items[]; /* by conf_server.index, NULL where TLS is not spoken; behind them
+                                  * those of conf.client_tls */
 };
 
 /* What OpenSSL says about its first error since ERR_clear_error(), in one line. */

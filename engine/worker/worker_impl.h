@@ -152,7 +152,8 @@ struct worker {
     struct link free, idle, deferred, fresh; /* idle: the longest idle first */
     uint64_t connection_number;
     struct upstreams upstreams;
-    struct uplink_pool *uplink_pools; /* parallel to conf->upstreams */
+    struct uplink_pool *uplink_pools;      /* parallel to conf->upstreams */
+    struct tls_sessions **uplink_sessions; /* by conf_proxy.tls_index, then by server */
 
     struct conn_limits *limits; /* parallel to conf.locations */
     struct buffer *spare_buffers;

@@ -17,10 +17,11 @@ static void uplink_on_io(struct ev_loop *loop, ev_io *io, int revents)
 {
     struct uplink *u = io->data;
     (void)loop;
-    if (u->state == UPLINK_IDLE)
-        uplink_close(u); /* the server has closed it, or says what nobody asked for */
-    else
+    if (u->state != UPLINK_IDLE)
         upstream_happen(u, revents);
+    else if (u->tls == NULL ||
+             uplink_recv(u, u->worker->scratch, sizeof u->worker->scratch) != -EAGAIN)
+        uplink_close(u); /* the server has closed it, or says what nobody asked for */
 }
 
 void uplink_watch(struct uplink *u, int events)
@@ -32,6 +33,8 @@ void uplink_watch(struct uplink *u, int events)
     ev_io_modify(&u->io, events);
     if (events != 0)
         ev_io_start(u->worker->loop, &u->io);
+    if ((events & EV_READ) && uplink_pending(u))
+        ev_feed_event(u->worker->loop, &u->io, EV_READ);
 }
 
 static void uplink_arm(struct uplink *u)
@@ -77,7 +80,8 @@ static struct uplink_pool *pool_of(struct worker *w, const struct peers *peers)
     return &w->uplink_pools[conf->index];
 }
 
-struct uplink *uplink_reuse(struct worker *w, struct peers *peers, int server)
+struct uplink *uplink_reuse(struct worker *w, struct peers *peers, int server,
+                            const struct conf_proxy *tls_of)
 {
     struct uplink_pool *pool = peers->conf->keepalive > 0 ? pool_of(w, peers) : NULL;
     if (pool == NULL)
@@ -85,7 +89,7 @@ struct uplink *uplink_reuse(struct worker *w, struct peers *peers, int server)
     /* The youngest first: the server is least likely to close it just now. */
     for (struct link *link = pool->idle.prev; link != &pool->idle; link = link->prev) {
         struct uplink *u = UPLINK_OF(link);
-        if (u->server != server)
+        if (u->server != server || u->tls_of != tls_of)
             continue;
         link_remove(&u->link);
         pool->count--;
@@ -176,26 +180,45 @@ void uplink_close(struct uplink *u)
     }
     ev_io_stop(w->loop, &u->io);
     ev_timer_stop(w->loop, &u->timer);
+    if (u->tls != NULL)
+        tls_shutdown(u->tls);
+    tls_free(u->tls);
     sys_close(u->fd);
     free(u);
 }
 
-ssize_t uplink_recv(struct uplink *u, void *buf, size_t len)
+/* A place for a session with each server that a location speaks TLS with. */
+static int sessions_init(struct worker *w)
 {
-    return sys_recv(u->fd, buf, len);
+    const struct conf *conf = w->args->conf;
+    w->uplink_sessions = sys_calloc(conf->client_tls_count + 1, sizeof *w->uplink_sessions);
+    if (w->uplink_sessions == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < conf->location_count; i++) {
+        const struct conf_proxy *proxy = conf->locations[i]->proxy;
+        if (proxy == NULL || !proxy->tls || proxy->upstream == NULL || !proxy->ssl_session_reuse)
+            continue;
+        struct tls_sessions **place = &w->uplink_sessions[proxy->tls_index];
+        *place = sys_calloc(proxy->upstream->server_count, sizeof **place);
+        if (*place == NULL)
+            return -ENOMEM;
+    }
+    return 0;
 }
 
-ssize_t uplink_writev(struct uplink *u, const struct iovec *iov, int count)
+static void sessions_free(struct worker *w)
 {
-    ssize_t sent = count == 1 ? sys_send(u->fd, iov[0].iov_base, iov[0].iov_len)
-                              : sys_writev_socket(u->fd, iov, count);
-    return sent == 0 ? -EAGAIN : sent;
-}
-
-ssize_t uplink_send_file(struct uplink *u, int file, uint64_t from, uint64_t len)
-{
-    off_t at = (off_t)from;
-    return sys_sendfile(u->fd, file, &at, len < SEND_TURN_BYTES ? (size_t)len : SEND_TURN_BYTES);
+    const struct conf *conf = w->args->conf;
+    for (size_t i = 0; w->uplink_sessions != NULL && i < conf->location_count; i++) {
+        const struct conf_proxy *proxy = conf->locations[i]->proxy;
+        if (proxy == NULL || !proxy->tls || w->uplink_sessions[proxy->tls_index] == NULL)
+            continue;
+        for (size_t j = 0; j < proxy->upstream->server_count; j++)
+            tls_sessions_forget(&w->uplink_sessions[proxy->tls_index][j]);
+        free(w->uplink_sessions[proxy->tls_index]);
+        w->uplink_sessions[proxy->tls_index] = NULL;
+    }
+    free(w->uplink_sessions);
 }
 
 int uplinks_init(struct worker *w)
@@ -206,7 +229,7 @@ int uplinks_init(struct worker *w)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         link_init(&w->uplink_pools[i].idle);
-    return 0;
+    return sessions_init(w);
 }
 
 void uplinks_free(struct worker *w)
@@ -215,4 +238,5 @@ void uplinks_free(struct worker *w)
         while (!link_alone(&w->uplink_pools[i].idle))
             uplink_close(UPLINK_OF(w->uplink_pools[i].idle.next));
     free(w->uplink_pools);
+    sessions_free(w);
 }

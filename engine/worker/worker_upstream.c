@@ -60,9 +60,44 @@ void upstream_fail(struct turn *t, enum retry_cause cause, const char *format, .
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+static void upstream_connected(struct turn *t, struct uplink *u);
+
+/* Goes on with the handshake. */
+static void upstream_shake(struct turn *t, struct uplink *u)
+{
+    int result = tls_handshake(u->tls);
+    if (result == 0)
+        upstream_connected(t, u);
+    else if (result == -EAGAIN)
+        uplink_watch(u, tls_wants_write(u->tls) ? EV_WRITE : EV_READ);
+    else
+        upstream_fail(t, RETRY_ERROR, "SSL_do_handshake() failed (%s)",
+                      result == -EPROTO ? tls_reason(u->tls) : strerror(-result));
+}
+
+/* The socket stands: TLS where it is wanted, then the request. */
+static void upstream_begin(struct turn *t, struct uplink *u)
+{
+    struct talk *talk = uplink_talk(u);
+    if (!talk->tls || u->tls != NULL) {
+        upstream_connected(t, u);
+        return;
+    }
+    int err = uplink_secure(u, talk);
+    if (err != 0) {
+        upstream_fail(t, RETRY_ERROR, "TLS cannot be begun (%d: %s)", -err, strerror(-err));
+        return;
+    }
+    u->state = UPLINK_HANDSHAKE;
+    talk->shaking = true;
+    uplink_wait(u, talk->conf->connect_timeout_ns);
+    upstream_shake(t, u);
+}
+
 static void upstream_connected(struct turn *t, struct uplink *u)
 {
     const struct conf_proxy *conf = uplink_talk(u)->conf;
+    uplink_talk(u)->shaking = false;
     talk_connected(uplink_talk(u));
     u->state = UPLINK_ASKING;
     u->requests++;
@@ -75,7 +110,8 @@ static void upstream_connected(struct turn *t, struct uplink *u)
 static struct uplink *upstream_take_link(struct turn *t, struct talk *talk, int *err)
 {
     struct worker *w = t->c->worker;
-    struct uplink *u = uplink_reuse(w, talk->peers, talk->server_index);
+    struct uplink *u =
+        uplink_reuse(w, talk->peers, talk->server_index, talk->tls ? talk->conf : NULL);
     if (u == NULL)
         u = uplink_open(w, talk->peers, talk->server_index, talk->conf->socket_keepalive, err);
     else
@@ -102,10 +138,11 @@ static void upstream_ask(struct turn *t)
         talk_failed(talk, RETRY_ERROR, false, "connect() failed (%d: %s)", -err, strerror(-err));
         return;
     }
-    if (u->state == UPLINK_ASKING) {
+    if (u->state == UPLINK_ASKING && (u->reused || !talk->tls)) {
         upstream_connected(t, u);
         return;
     }
+    u->state = UPLINK_CONNECTING; /* a handshake begins in a turn of its own */
     uplink_watch(u, EV_WRITE);
     uplink_wait(u, talk->conf->connect_timeout_ns);
 }
@@ -219,7 +256,7 @@ static void upstream_on_connected(struct turn *t, struct uplink *u)
     if (err != 0)
         upstream_fail(t, RETRY_ERROR, "connect() failed (%d: %s)", -err, strerror(-err));
     else
-        upstream_connected(t, u);
+        upstream_begin(t, u);
 }
 
 void upstream_happen(struct uplink *u, int revents)
@@ -228,6 +265,8 @@ void upstream_happen(struct uplink *u, int revents)
     struct talk *talk = uplink_talk(u);
     if (u->state == UPLINK_CONNECTING) {
         upstream_on_connected(&turn, u);
+    } else if (u->state == UPLINK_HANDSHAKE) {
+        upstream_shake(&turn, u);
     } else {
         if (revents & EV_WRITE & u->events) {
             if (u->state == UPLINK_TUNNEL) {

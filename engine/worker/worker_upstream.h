@@ -4,6 +4,7 @@
  *   worker_upstream.c        asks a server: connects, sends, tells the talk what went wrong
  *   worker_upstream_read.c   receives the answer, or a tunnel's bytes
  *   worker_uplink.c          the life of a connection to a server; the idle ones
+ *   worker_uplink_io.c       how its bytes move: plainly or through TLS
  *   worker_relay.c           what came and is not sent to the client yet */
 #ifndef ENGINE_WORKER_WORKER_UPSTREAM_H
 #define ENGINE_WORKER_WORKER_UPSTREAM_H
@@ -29,8 +30,10 @@ struct uplink {
     struct peers *peers;
     int server; /* in the group */
     int fd;
-    uint8_t state;  /* enum uplink_state */
-    uint8_t events; /* EV_READ | EV_WRITE that are watched */
+    struct tls *tls;                 /* NULL: it speaks plainly */
+    const struct conf_proxy *tls_of; /* whose settings it speaks TLS with; NULL: none */
+    uint8_t state;                   /* enum uplink_state */
+    uint8_t events;                  /* EV_READ | EV_WRITE that are watched */
     bool reused;
     bool sent_all;    /* of the request, as far as it has come */
     bool send_failed; /* it takes no more; perhaps it has answered already */
@@ -44,8 +47,9 @@ struct uplink {
 
 /* ---- worker_uplink.c ------------------------------------------------------------------------- */
 
-/* An idle connection to that server, or NULL. */
-struct uplink *uplink_reuse(struct worker *w, struct peers *peers, int server);
+/* An idle connection to that server, which speaks TLS as `tls_of` says (NULL: plainly), or NULL. */
+struct uplink *uplink_reuse(struct worker *w, struct peers *peers, int server,
+                            const struct conf_proxy *tls_of);
 /* A new one: connected, connecting, or NULL and *err. */
 struct uplink *uplink_open(struct worker *w, struct peers *peers, int server, bool keepalive,
                            int *err);
@@ -55,6 +59,12 @@ void uplink_finish(struct uplink *u, bool may_keep);
 void uplink_watch(struct uplink *u, int events);
 /* The server has so long from now on; 0: for ever. */
 void uplink_wait(struct uplink *u, uint64_t timeout_ns);
+/* ---- worker_uplink_io.c ---------------------------------------------------------------------- */
+
+/* Begins TLS on a connection that stands. 0, or a negative errno. */
+int uplink_secure(struct uplink *u, const struct talk *talk);
+/* Is there input that no readiness of the socket will tell of? */
+bool uplink_pending(const struct uplink *u);
 /* Bytes taken or given; otherwise -EAGAIN or another negative errno. recv: 0 is the end. */
 ssize_t uplink_recv(struct uplink *u, void *buf, size_t len);
 ssize_t uplink_writev(struct uplink *u, const struct iovec *iov, int count);

@@ -164,10 +164,12 @@ static void upstream_receive_body(struct turn *t)
         } else {
             uplink_wait(u, talk->conf->read_timeout_ns);
             upstream_take_body(t, room, (size_t)got);
-            if (!room.spill && (size_t)got < room.len)
+            if (!room.spill && (size_t)got < room.len && u->tls == NULL)
                 break; /* that was all for now */
         }
     }
+    if (talk->link == u && (u->events & EV_READ) && uplink_pending(u))
+        ev_feed_event(u->worker->loop, &u->io, EV_READ);
     upstream_pass_on(t);
 }
 
@@ -350,6 +352,8 @@ static void upstream_receive_head(struct turn *t)
         talk_received(talk, (size_t)got, 0);
         uplink_wait(u, talk->conf->read_timeout_ns);
         upstream_parse_head(t);
+        if (t->c->flight->x.talk == talk && talk->link == u && uplink_pending(u))
+            ev_feed_event(u->worker->loop, &u->io, EV_READ);
     }
 }
 
@@ -374,6 +378,8 @@ static void upstream_receive_tunnel(struct turn *t)
     if (got > 0) {
         relay_fill(&flight->relay, (size_t)got);
         talk_received(talk, (size_t)got, (size_t)got);
+        if (uplink_pending(u))
+            ev_feed_event(u->worker->loop, &u->io, EV_READ);
     } else {
         flight->relay.ended = true; /* what it has said is still sent */
         talk_over(talk);

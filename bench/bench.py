@@ -110,7 +110,7 @@ def main():
                 results[name] = measure(servers, args.rounds)
     finally:
         for server in servers:
-            server.stop()
+            server.close()
     show(results, [s.name for s in servers])
     out = ROOT / "build/bench"
     out.mkdir(parents=True, exist_ok=True)

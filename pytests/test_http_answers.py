@@ -173,3 +173,67 @@ $connections_writing $connections_waiting"; }
         assert re.fullmatch(form, text), text
     assert both.engine.ask(request("/")).body[:32] != texts[0][:32].encode()
     both.same("/connections")
+
+
+def lines(path) -> list[str]:
+    return path.read_text("latin-1").splitlines() if path.exists() else []
+
+
+def test_access_logs(pair, tmp_path):
+    both = pair("""
+        map $status $bad { ~^[23] 0; default 1; }
+        log_format plain '$status $request_uri';
+        log_format json escape=json '{"agent": "$http_user_agent"}';
+        log_format none escape=none '$http_user_agent';
+    """ + server("""
+        location / { access_log all.log plain; access_log bad.log plain if=$bad; }
+        location /named { access_log named-$arg_n.log plain; return 200; }
+        location /json { access_log json.log json; return 200; }
+        location /none { access_log json.log none; return 200; }
+        location /off { access_log off; return 200; }
+        location /if { access_log cond.log plain; if ($arg_x) { access_log off; } }
+    """))
+    agent = 'User-Agent: a"b\\c\t\u00e9'
+    ask_all(both, "/a.txt", "/gone.txt", "/named?n=1", "/named?n=2", "/named?n=1&again", "/off",
+            "/if", "/if?x=1")
+    for target in ("/json", "/none"):
+        both.same(target, agent)
+    for name in ("all.log", "bad.log", "named-1.log", "named-2.log", "json.log", "cond.log"):
+        ours, theirs = (lines(tmp_path / one / name) for one in ("engine", "nginx"))
+        assert ours == theirs, name
+        assert ours, name
+
+
+def test_logs_to_syslog(pair):
+    import socket
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
+        sink.bind(("127.0.0.1", 0))
+        sink.settimeout(20)
+        where = f"syslog:server=127.0.0.1:{sink.getsockname()[1]}"
+        both = pair("log_format plain '$status $request_uri';" + server(f"""
+            location / {{ access_log {where},facility=local3,severity=warn,tag=site plain; }}
+            location /err {{ error_log {where},nohostname,tag=bad error; }}
+        """))
+        stamp = r"<(\d+)>\w{3} [ \d]\d \d\d:\d\d:\d\d "
+        for one in (both.engine, both.nginx):
+            assert one.ask(request("/a.txt?1")).status.endswith("200 OK")
+            text = sink.recv(4096).decode()
+            found = re.fullmatch(stamp + r"(\S+) site: 200 /a.txt\?1", text)
+            assert found and found.group(1) == str(19 * 8 + 4), text
+        for one in (both.engine, both.nginx):
+            assert one.ask(request("/err")).status.startswith("HTTP/1.1 404")
+            text = sink.recv(4096).decode()
+            found = re.match(stamp + r"bad: \S*.*\[error\] .*open\(\) \"", text)
+            assert found and found.group(1) == str(23 * 8 + 3), text
+
+
+def test_error_logs_of_a_location(pair, tmp_path):
+    both = pair(server("""
+        location /own { error_log own.log; } location /quiet { error_log quiet.log crit; }
+        location /other { log_not_found off; error_log other.log; }
+    """))
+    ask_all(both, "/own", "/quiet", "/other", "/main")
+    for one in ("engine", "nginx"):
+        assert [len(lines(tmp_path / one / f"{name}.log")) for name in ("own", "quiet", "other")] \
+            == [1, 0, 0], one
+        assert not any("/own" in line for line in lines(tmp_path / one / "error.log"))

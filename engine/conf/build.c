@@ -32,7 +32,8 @@ static bool build_access_logs(struct load *load, const struct scope *scope,
         return false;
     for (size_t i = 0; i < count; i++) {
         logs[i] = wishes[i].log;
-        logs[i].file = load_log_file(load, wishes[i].path);
+        if (logs[i].path.count == 0)
+            logs[i].file = load_log_file(load, wishes[i].path);
     }
     location->access_logs = logs;
     location->access_log_count = count;

@@ -115,13 +115,16 @@ struct conf_log_format {
     enum conf_escape escape;
 };
 
-/* A file that workers append access log lines to. Unique by path within a configuration. */
+/* A file that workers append lines to, or a syslog server ("syslog:..."). Unique by path within a
+ * configuration. */
 struct conf_log_file {
-    struct conf_str path; /* absolute */
+    struct conf_str path; /* absolute, unless it is a server */
     size_t index;         /* in conf.log_files */
 };
 struct conf_access_log {
-    const struct conf_log_file *file;
+    const struct conf_log_file *file; /* NULL: path has variables */
+    struct conf_text path;
+    struct conf_text condition; /* count 0: none; empty or 0: no line */
     const struct conf_log_format *format;
     size_t buffer_size; /* 0: each line is written at once */
     uint64_t flush_ns;

@@ -96,6 +96,10 @@ static inline void dump_lists(const struct conf_location *location)
         put("%s:%s,", location->types[i].extension.at, location->types[i].type.at);
     for (size_t i = 0; i < location->access_log_count; i++) {
         const struct conf_access_log *log = &location->access_logs[i];
+        if (log->file == NULL) {
+            put(" log_path=%zu", log->path.count);
+            continue;
+        }
         put(" log=%s,%s,%d,%zu,%zu,%u", log->file->path.at, log->format->name.at,
             (int)log->format->escape, log->format->text.count, log->buffer_size, ms(log->flush_ns));
     }

@@ -5,26 +5,32 @@
 
 #include "engine/conf/setters.h"
 #include "engine/conf/value.h"
+#include "engine/os/syslog.h"
 
-static bool log_unsupported(struct load *load, const struct word *word, const char *name)
+/* A file, below the prefix, or a syslog server as it is written. */
+static bool log_target(struct load *load, const struct word *word, struct conf_str *out)
 {
-    if (!str_begins(word->text, "syslog:") && !str_begins(word->text, "memory:"))
-        return true;
-    return load_fail(load, &word->place,
-                     "\"%s\" of \"%s\" is not supported by this build, "
-                     "name a file",
-                     name, word->text.at);
+    struct syslog syslog;
+    if (str_begins(word->text, "memory:"))
+        return load_fail(load, &word->place,
+                         "\"%s\" is not supported by this build, name a file or a syslog server",
+                         word->text.at);
+    if (!syslog_is(word->text.at))
+        return load_path(load, load->conf->prefix, word->text, out);
+    const char *wrong = syslog_parse(word->text.at, &syslog);
+    if (wrong != NULL)
+        return load_fail(load, &word->place, "invalid log \"%s\": %s", word->text.at, wrong);
+    return load_copy(load, word->text.at, word->text.len, out);
 }
 
 /* value.text is the path or "stderr", value.number the level. */
 bool set_error_log(struct load *load, struct scope *scope, const struct directive *directive,
                    const struct statement *statement)
 {
+    (void)directive;
     const struct word *file = &statement->args[0];
     enum log_level level = LEVEL_ERR;
     struct conf_str path = {"stderr", 6};
-    if (!log_unsupported(load, file, directive->name))
-        return false;
     if (statement->count == 2 && !log_level_parse(statement->args[1].text.at, &level))
         return load_fail(load, &statement->args[1].place,
                          "invalid log level \"%s\", it must be debug, info, notice, warn, error, "
@@ -36,7 +42,7 @@ bool set_error_log(struct load *load, struct scope *scope, const struct directiv
     if (standard && scope->context != MAIN && scope->parent != NULL)
         return load_fail(load, &file->place,
                          "\"error_log stderr\" is supported by this build at the main level only");
-    if (!standard && !load_path(load, load->conf->prefix, file->text, &path))
+    if (!standard && !log_target(load, file, &path))
         return false;
     load->log_file_max++;
     scope_set(scope, D_error_log, level, path);
@@ -135,7 +141,11 @@ static bool access_option(struct load *load, const struct word *word, struct con
             return load_fail(load, &word->place, "invalid flush time \"%s\"", text.at + 6);
         return true;
     }
-    if (str_begins(text, "if=") || str_begins(text, "gzip"))
+    if (str_begins(text, "if=")) {
+        const struct word condition = {{text.at + 3, text.len - 3}, word->place};
+        return text_compile(load, &condition, &log->condition);
+    }
+    if (str_begins(text, "gzip"))
         return access_unsupported(load, word);
     return load_fail(load, &word->place, "invalid parameter \"%s\"", text.at);
 }
@@ -160,10 +170,25 @@ static bool access_options(struct load *load, const struct statement *statement,
     return true;
 }
 
+/* A file whose name holds variables is opened for each line. */
+static bool access_by_request(struct load *load, struct scope *scope, const struct word *file,
+                              struct conf_str path, struct conf_access_log log)
+{
+    const struct word whole = {path, file->place};
+    if (log.buffer_size > 0)
+        return load_fail(load, &file->place, "buffered logs cannot have variables in their name");
+    struct access_wish *slot = load_add(load, &scope->access_logs, sizeof *slot);
+    if (slot == NULL || !text_compile(load, &whole, &log.path))
+        return false;
+    *slot = (struct access_wish){log, path, file->place};
+    return true;
+}
+
 /* value.number counts `off`; the logs themselves are a list. */
 bool set_access_log(struct load *load, struct scope *scope, const struct directive *directive,
                     const struct statement *statement)
 {
+    (void)directive;
     const struct word *file = &statement->args[0];
     if (str_is(file->text, "off")) {
         if (statement->count > 1)
@@ -174,11 +199,12 @@ bool set_access_log(struct load *load, struct scope *scope, const struct directi
     }
     struct conf_access_log log = {0};
     struct conf_str path;
-    if (!log_unsupported(load, file, directive->name) ||
-        !load_refuse_variables(load, file, directive->name) ||
-        !load_path(load, load->conf->prefix, file->text, &path) ||
-        !access_options(load, statement, &log))
+    if (!log_target(load, file, &path) || !access_options(load, statement, &log))
         return false;
+    if (memchr(file->text.at, '$', file->text.len) != NULL)
+        return access_by_request(load, scope, file, path, log);
+    if (log.buffer_size > 0 && syslog_is(path.at))
+        return load_fail(load, &file->place, "logs to syslog cannot be buffered");
     struct access_wish *slot = load_add(load, &scope->access_logs, sizeof *slot);
     if (slot == NULL)
         return false;

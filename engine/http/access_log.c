@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "engine/http/uri.h"
 #include "engine/http/variables.h"
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
@@ -15,11 +16,38 @@ static void access_log_put(struct access_log_file *file, const struct conf_acces
                            struct conf_str line, uint64_t now_ns);
 static void access_log_flush(struct access_log_file *file);
 
+/* if=: is there nothing to say? */
+static bool access_log_skips(struct exchange *x, const struct conf_access_log *rule)
+{
+    if (rule->condition.count == 0)
+        return false;
+    struct conf_str value = variable_expand(x, &rule->condition);
+    return value.len == 0 || str_equal(value, STR("0"));
+}
+
+/* A file with variables in its name, for one line. */
+static void access_log_write_once(struct exchange *x, const struct conf_access_log *rule,
+                                  struct conf_str line)
+{
+    struct conf_str path = variable_expand(x, &rule->path);
+    if (path.at == NULL || !uri_stays_inside(path))
+        return;
+    int fd = sys_open(path.at, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    ssize_t put = fd < 0 ? fd : sys_write(fd, line.at, line.len);
+    if (put < 0)
+        log_line(LEVEL_CRIT, "write to access log \"%s\" failed (%d: %s)", path.at, (int)-put,
+                 strerror((int)-put));
+    if (fd >= 0)
+        sys_close(fd);
+}
+
 void access_log_write(struct exchange *x)
 {
     const struct conf_location *location = x->location;
     for (size_t i = 0; i < location->access_log_count; i++) {
         const struct conf_access_log *rule = &location->access_logs[i];
+        if (access_log_skips(x, rule))
+            continue;
         struct builder line;
         builder_start(&line, &x->pool, 512);
         for (size_t j = 0; j < rule->format->text.count; j++) {
@@ -32,7 +60,9 @@ void access_log_write(struct exchange *x)
         builder_add_char(&line, '\n');
         struct conf_str text = builder_end(&line);
         if (text.at == NULL)
-            log_line(LEVEL_CRIT, "no memory for a line of access log \"%s\"", rule->file->path.at);
+            log_line(LEVEL_CRIT, "no memory for a line of an access log");
+        else if (rule->file == NULL)
+            access_log_write_once(x, rule, text);
         else
             access_log_put(&x->site->logs->files[rule->file->index], rule, text, x->site->now_ns);
     }
@@ -100,7 +130,7 @@ static size_t access_log_buffer_size(const struct conf *conf, size_t index)
         const struct conf_location *location = conf->locations[i];
         for (size_t j = 0; j < location->access_log_count; j++) {
             const struct conf_access_log *rule = &location->access_logs[j];
-            if (rule->file->index == index && rule->buffer_size > size)
+            if (rule->file != NULL && rule->file->index == index && rule->buffer_size > size)
                 size = rule->buffer_size;
         }
     }
@@ -118,6 +148,7 @@ int access_logs_open(struct access_logs *logs, const struct conf *conf, const in
         memset(file, 0, sizeof *file);
         file->path = conf->log_files[i].path.at;
         file->fd = fds[i];
+        file->to_syslog = syslog_is(file->path) && syslog_parse(file->path, &file->syslog) == NULL;
         file->size = access_log_buffer_size(conf, i);
         file->buffer = file->size > 0 ? sys_alloc(file->size) : NULL;
         if (file->size > 0 && file->buffer == NULL)
@@ -189,9 +220,26 @@ static bool access_log_tear(struct access_log_file *file, struct conf_str line)
     return true;
 }
 
+/* One datagram for each line; without its line feed, as syslog has none. */
+static void access_log_send(struct access_log_file *file, struct conf_str line)
+{
+    enum { DATAGRAM_MAX = 8192 };
+    char text[DATAGRAM_MAX];
+    size_t head = syslog_head(&file->syslog, file->syslog.severity, text, sizeof text);
+    size_t len = line.len - 1 < sizeof text - head ? line.len - 1 : sizeof text - head;
+    memcpy(text + head, line.at, len);
+    ssize_t put = sys_write(file->fd, text, head + len);
+    if (put < 0)
+        access_log_complain(file, "send to", (int)-put);
+}
+
 static void access_log_put(struct access_log_file *file, const struct conf_access_log *rule,
                            struct conf_str line, uint64_t now_ns)
 {
+    if (file->to_syslog) {
+        access_log_send(file, line);
+        return;
+    }
     if (access_log_tear(file, line))
         return;
     size_t limit = rule->buffer_size < file->size ? rule->buffer_size : file->size;
@@ -243,7 +291,7 @@ static int access_log_reopen(struct access_log_file *file)
     access_log_flush(file);
     int fd = -fault_step(FAULT_log_reopen);
     if (fd == 0)
-        fd = sys_open(file->path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+        fd = log_target_open(file->path);
     if (fd < 0)
         return fd;
     sys_close(file->fd);

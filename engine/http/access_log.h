@@ -5,10 +5,13 @@
 #define ENGINE_HTTP_ACCESS_LOG_H
 
 #include "engine/http/exchange.h"
+#include "engine/os/syslog.h"
 
 struct access_log_file {
     const char *path;
     int fd;
+    bool to_syslog;
+    struct syslog syslog;
     char *buffer; /* NULL: no location buffers this file */
     size_t size, used;
     uint64_t flush_at_ns; /* 0: nothing waits, or it waits for no time */

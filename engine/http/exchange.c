@@ -376,8 +376,11 @@ void exchange_log(const struct exchange *x, enum log_level level, const char *fo
     int line_len = line.len < REQUEST_MAX ? (int)line.len : REQUEST_MAX;
     const char *server =
         x->server != NULL && x->server->name_count > 0 ? x->server->names[0].at : "";
-    log_line(level, "*%llu %s, client: %s, server: %s, request: \"%.*s\"%s%s%.*s%s",
-             (unsigned long long)x->client->number, message, peer, server, line_len, line.at,
-             upstream, host.len > 0 ? ", host: \"" : "", (int)host.len, host.at,
-             host.len > 0 ? "\"" : "");
+    const struct conf_log_file *file = x->location != NULL ? x->location->error_file : NULL;
+    bool own = file == NULL || file->index >= x->site->logs->count;
+    log_line_to(own ? NULL : file->path.at, own ? -1 : x->site->logs->files[file->index].fd, level,
+                "*%llu %s, client: %s, server: %s, request: \"%.*s\"%s%s%.*s%s",
+                (unsigned long long)x->client->number, message, peer, server, line_len, line.at,
+                upstream, host.len > 0 ? ", host: \"" : "", (int)host.len, host.at,
+                host.len > 0 ? "\"" : "");
 }

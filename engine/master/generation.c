@@ -12,6 +12,7 @@
 
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
+#include "engine/os/syslog.h"
 #include "faultinject/fault.h"
 
 /* Workers that run as another user open the file again when logs are rotated: it must be theirs. */
@@ -31,8 +32,8 @@ static void give_to_user(int fd, const struct conf *conf)
 
 static int open_log(const struct conf_log_file *file, const struct conf *conf)
 {
-    int fd = sys_open(file->path.at, O_WRONLY | O_APPEND | O_CREAT, 0644);
-    if (fd >= 0)
+    int fd = log_target_open(file->path.at);
+    if (fd >= 0 && !syslog_is(file->path.at))
         give_to_user(fd, conf);
     return fd;
 }
@@ -74,7 +75,7 @@ static int check_error_log(const struct conf *conf, struct listeners_error *erro
     const char *path = conf->error_log.at;
     if (strcmp(path, "stderr") == 0)
         return 0;
-    int fd = sys_open(path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    int fd = log_target_open(path);
     if (fd >= 0)
         return sys_close(fd);
     snprintf(error->text, sizeof(error->text), "open() \"%s\" failed (%d: %s)", path, -fd,

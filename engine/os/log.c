@@ -3,7 +3,6 @@
 #include "engine/os/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,14 +13,16 @@
 
 #include "engine/os/clock.h"
 #include "engine/os/sys.h"
+#include "engine/os/syslog.h"
 #include "faultinject/fault.h"
 
 #define LOG_LINE_MAX 2048 /* nginx's bound; longer messages are cut */
-#define LOG_MODE 0644
 
 static struct {
     int fd;
     enum log_level level;
+    bool to_syslog;
+    struct syslog syslog;
     char path[PATH_MAX]; /* empty: stderr */
 } error_log = {.fd = STDERR_FILENO, .level = LEVEL_NOTICE};
 
@@ -43,6 +44,7 @@ int log_open(const char *path, enum log_level level)
 {
     if (strcmp(path, "stderr") == 0) {
         error_log.path[0] = '\0';
+        error_log.to_syslog = false;
         error_log.level = level;
         log_switch(STDERR_FILENO);
         return 0;
@@ -52,9 +54,13 @@ int log_open(const char *path, enum log_level level)
         return -ENOENT;
     if (len >= sizeof error_log.path)
         return -ENAMETOOLONG;
-    int fd = sys_open(path, O_WRONLY | O_APPEND | O_CREAT, LOG_MODE);
+    bool to_syslog = syslog_is(path);
+    if (to_syslog && syslog_parse(path, &error_log.syslog) != NULL)
+        return -EINVAL;
+    int fd = log_target_open(path);
     if (fd < 0)
         return fd;
+    error_log.to_syslog = to_syslog;
     memmove(error_log.path, path, len + 1); /* the caller may hand us our own path */
     error_log.level = level;
     log_switch(fd);
@@ -99,18 +105,31 @@ static size_t log_escape(char *out, size_t size, const char *message)
     return used;
 }
 
-static __attribute__((format(printf, 2, 0))) void log_append(enum log_level level,
+/* One line to `fd`; to a syslog server without the time, which its own head has. */
+static __attribute__((format(printf, 4, 0))) void log_append(int fd, const struct syslog *syslog,
+                                                             enum log_level level,
                                                              const char *format, va_list args)
 {
-    if (level > error_log.level || fault_step(FAULT_log_write) != 0)
+    if (fault_step(FAULT_log_write) != 0)
         return;
+    enum { TIME_LEN = sizeof "2026/11/23 21:33:01 " - 1 };
     char message[LOG_LINE_MAX];
-    char line[LOG_LINE_MAX];
+    char line[LOG_LINE_MAX + SYSLOG_HEAD_MAX];
     vsnprintf(message, sizeof message, format, args);
-    size_t used = log_stamp(line, sizeof line, level);
-    used += log_escape(line + used, sizeof line - used - 1, message);
-    line[used++] = '\n';
-    sys_write(error_log.fd, line, used);
+    size_t used = 0;
+    if (syslog != NULL) {
+        char stamped[128];
+        size_t len = log_stamp(stamped, sizeof stamped, level);
+        used = syslog_head(syslog, level, line, sizeof line);
+        memcpy(line + used, stamped + TIME_LEN, len - TIME_LEN);
+        used += len - TIME_LEN;
+    } else {
+        used = log_stamp(line, sizeof line, level);
+    }
+    used += log_escape(line + used, LOG_LINE_MAX - 1 - (syslog == NULL ? used : 0), message);
+    if (syslog == NULL)
+        line[used++] = '\n';
+    sys_write(fd, line, used);
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -118,9 +137,28 @@ void log_line(enum log_level level, const char *format, ...)
     int saved = errno; /* callers log in the middle of handling something else */
     va_list args;
     va_start(args, format);
-    log_append(level, format, args);
+    if (level <= error_log.level)
+        log_append(error_log.fd, error_log.to_syslog ? &error_log.syslog : NULL, level, format,
+                   args);
     va_end(args);
     errno = saved;
+}
+
+void log_line_to(const char *path, int fd, enum log_level level, const char *format, ...)
+{
+    struct syslog syslog;
+    bool own = path == NULL;
+    bool to_syslog = own ? error_log.to_syslog : syslog_is(path);
+    va_list args;
+    if (!own && to_syslog && syslog_parse(path, &syslog) != NULL)
+        return;
+    va_start(args, format);
+    log_append(own ? error_log.fd : fd,
+               !to_syslog ? NULL
+               : own      ? &error_log.syslog
+                          : &syslog,
+               level, format, args);
+    va_end(args);
 }
 
 bool log_level_parse(const char *word, enum log_level *level)

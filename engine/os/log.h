@@ -17,12 +17,17 @@ enum log_level {
     LEVEL_DEBUG
 };
 
-/* Points the process's error log at `path` ("stderr" or a file, opened O_APPEND|O_CREAT 0644).
+/* Points the process's error log at `path` ("stderr", "syslog:..." or a file, opened
+ * O_APPEND|O_CREAT 0644).
  * Returns 0 or a negative errno; on error the log stays where it was. */
 int log_open(const char *path, enum log_level level);
 /* Opens the same path anew (log reopen); on error keeps the old descriptor and returns -errno. */
 int log_reopen(void);
 int log_fd(void); /* the descriptor; 2 before log_open */
+/* Another log than the process's own, whatever its level: `path` says whether `fd` is a file or a
+ * syslog server. NULL: the process's own, but whatever its level. */
+void log_line_to(const char *path, int fd, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool log_level_parse(const char *word, enum log_level *level);
 /* Our own mistake: logs [alert] FILE:LINE and aborts, in release too. */

@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
     one.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML")
     one.add_argument("--keep", action="store_true", help="keep the runs of stories that hold too")
+    one.add_argument("--over", choices=("plain", "tls"), default="plain",
+                     help="what all clients speak through (default plain)")
     add_common(one)
     one.set_defaults(run=verify)
     one = commands.add_parser("sensitivity", help="arm every sabotage: does the judge notice?")

@@ -55,9 +55,11 @@ class Play:
     spell: Spell | None = None
     # Is the server to run below the shim, for points that it has not itself?
     shim: bool = False
+    # What the clients speak through: "plain", "tls".
+    over: str = "plain"
 
 
-def why_not(story: Story, target: Target) -> str:
+def why_not(story: Story, target: Target, over: str = "plain") -> str:
     """Why this story cannot be staged on this target, '' if it can."""
     missing = [need for need in story.needs if need not in target.features]
     if "root" in missing:
@@ -69,6 +71,8 @@ def why_not(story: Story, target: Target) -> str:
         return f"{target.name} lacks {', '.join(missing)}"
     if target.simulated:
         return schedule.why_not(story)
+    if over != "plain" and over not in target.features:
+        return f"{target.name} lacks {over}"
     if story.loads and all(load.surface not in target.surfaces for load in story.loads):
         return f"{target.name} has none of the paths the story's clients use"
     return ""
@@ -80,7 +84,7 @@ def stage(play: Play) -> StoryResult:
     story, target = play.story, play.target
     result = StoryResult(story.name, target.name, folder=str(play.folder), seed=play.seed,
                          sabotage=play.sabotage.plan if play.sabotage else "")
-    result.skipped = why_not(story, target)
+    result.skipped = why_not(story, target, play.over)
     if result.skipped:
         result.guarantees = [Verdict(name, UNKNOWN, f"not staged: {result.skipped}")
                              for name in story.checks]
@@ -89,7 +93,7 @@ def stage(play: Play) -> StoryResult:
         return simulator.stage(play, result)
     begun = time.monotonic()
     with Stage(target, play.folder, story.server, story.loads, story.params, play.seed,
-               play.shim) as world:
+               play.shim, play.over) as world:
         shutil.copy(story.file, play.folder / "story.toml")
         performance = Performance(world, play.sabotage, play.spell)
         try:

@@ -112,8 +112,9 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def repeat_command(target: str, result: StoryResult, seed: int) -> str:
-    return f"{command_name()} verify {target} --story {result.name} --seed {seed}"
+def repeat_command(target: str, result: StoryResult, seed: int, over: str = "plain") -> str:
+    more = f" --over {over}" if over != "plain" else ""
+    return f"{command_name()} verify {target} --story {result.name} --seed {seed}{more}"
 
 
 def commit() -> str:

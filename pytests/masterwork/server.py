@@ -41,6 +41,14 @@ def pattern(count: int) -> bytes:
     return (block * (count // len(block) + 1))[:count]
 
 
+def make_certificate(folder: Path) -> None:
+    """tls.pem and tls.key, which no client will verify."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=masterwork",
+                    "-keyout", folder / "tls.key", "-out", folder / "tls.pem"],
+                   check=True, capture_output=True, timeout=60)
+
+
 @dataclass
 class Configuration:
     """One file the server was given."""
@@ -54,10 +62,14 @@ class Server:
     """Paths, configuration and process of one run's server."""
 
     def __init__(self, target: Target, wishes: ServerWishes, folder: Path, board: Path | None,
-                 shim: bool = False) -> None:
+                 shim: bool = False, tls: bool = False) -> None:
         self.target, self.wishes, self.folder = target, wishes, folder
         self.program = target.find()
         self.port = Port()
+        # TLS is spoken on a port of its own, where clients want it.
+        self.tls_port = Port() if tls else None
+        if tls:
+            make_certificate(folder)
         self.board = board
         self.shim = shim
         self.process: subprocess.Popen[bytes] | None = None
@@ -123,6 +135,7 @@ class Server:
         """Replaces the configuration in one step, so that nobody reads half of it."""
         workers = workers or self.configuration.workers
         text = self.template.render(number=number, workers=workers, port=self.port.number,
+                                    tls_port=self.tls_port.number if self.tls_port else 0,
                                     run=self.folder, server=self.wishes,
                                     is_root=os.geteuid() == 0,
                                     bad=BAD_LINES[bad] if bad else "")
@@ -293,6 +306,8 @@ class Server:
             self.helper.wait()
             self.helper.stdout.close()
         self.port.close()
+        if self.tls_port:
+            self.tls_port.close()
 
     def is_master_gone(self) -> bool:
         return not self.is_running() and not is_alive(self.pid)

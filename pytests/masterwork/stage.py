@@ -34,6 +34,8 @@ WITNESS_NS = 10 * NS["s"]
 FIRED_NS = 20 * NS["ms"]
 SLACK_NS = NS["s"]
 CLIENT_TIMEOUT_MS = 8000
+# A handshake costs both ends as much CPU as dozens of plain requests: clients come less often.
+TLS_SHARE = 0.3
 # What holds for every server unless its target or the story says otherwise.
 USUAL_PARAMS = {
     "fast_bound": 3 * NS["s"], "respawn_deadline": 2 * NS["s"], "zombie_bound": NS["s"],
@@ -67,8 +69,8 @@ def known_params(target: Target, wishes: ServerWishes, stated: dict[str, int], l
 class Stage:
     def __init__(self, target: Target, folder: Path, server: ServerWishes | None = None,
                  loads: tuple[Load, ...] = (), params: dict[str, int] | None = None,
-                 seed: int = 1, shim: bool = False) -> None:
-        self.shim = shim
+                 seed: int = 1, shim: bool = False, over: str = "plain") -> None:
+        self.shim, self.over = shim, over
         self.target, self.folder, self.seed = target, folder, seed
         self.wishes = server or ServerWishes()
         self.loads = tuple(load for load in loads if load.surface in target.surfaces)
@@ -101,8 +103,9 @@ class Stage:
         (self.folder / "logs").mkdir()
         self.record = Recorder(self.history / "director.mwh")
         self.board = self.folder / "board" if "faults" in self.target.features else None
-        self.server = Server(self.target, self.wishes, self.folder, self.board, self.shim)
-        self.state.port = self.server.port.number
+        tls = self.over == "tls" or any(load.kind == "tls" for load in self.loads)
+        self.server = Server(self.target, self.wishes, self.folder, self.board, self.shim, tls)
+        self.state.port = self.load_port
         self.state.error_log = self.server.error_log
         self.state.fired = self.fired
         return self
@@ -121,6 +124,12 @@ class Stage:
                     if item.state not in "ZX"]
             if left:
                 raise HarnessError(f"cannot be cleared away: {describe(left)}")
+
+    @property
+    def load_port(self) -> int:
+        """Where clients go; the harness itself always asks plainly."""
+        port = self.server.tls_port if self.over == "tls" else self.server.port
+        return port.number
 
     def params(self) -> dict[str, int]:
         """Everything the judge is told, stated or known."""
@@ -171,7 +180,7 @@ class Stage:
     def _start_watch(self) -> None:
         name = f"watch-{self.next_number()}.mwh" if self.watch else "watch.mwh"
         argv = [str(program("mw-watch")), "--root", str(self.server.pid), "--history",
-                str(self.history / name), "--port", str(self.server.port.number)]
+                str(self.history / name), "--port", str(self.load_port)]
         if self.server.pid_file:
             argv += ["--pidfile", str(self.server.pid_file)]
         self.watch = self._witness("mw-watch", argv, self.state.hear_watch)
@@ -187,7 +196,7 @@ class Stage:
             self.loop.quit(before)
 
     def _start_prober(self) -> None:
-        argv = [str(program("mw-prober")), "--target", f"127.0.0.1:{self.server.port.number}",
+        argv = [str(program("mw-prober")), "--target", f"127.0.0.1:{self.load_port}",
                 "--history", str(self.history / "prober.mwh"), "--sources", SOURCES,
                 "--seed", str(self.seed)]
         for load in self.loads:
@@ -198,6 +207,12 @@ class Stage:
     def population(self, load: Load) -> str:
         """A load in the prober's words."""
         options = {"timeout": CLIENT_TIMEOUT_MS, **load.options}
+        if self.over == "tls":
+            options["tls"] = 1
+            if "rate" in options:
+                options["rate"] = round(options["rate"] * TLS_SHARE, 3)
+        elif load.kind == "tls":
+            options["port"] = self.server.tls_port.number
         size, spread = int(options.get("bytes", 0)), int(options.pop("spread", 0))
         places = {"bytes": size, "ms": spread, "file": f"{size}.bin",
                   "rate": size * 1000 // spread if spread else 0}

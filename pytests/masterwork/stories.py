@@ -21,7 +21,7 @@ USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "st
                  "tunnel": "tunnel", "early": "early"}
 NEEDS = ("root", "faults", "watchdog", "backoff", "reload-timeout", "reload-report",
          "connections-limit", "reuseport", "resize", "upgrade",
-         "generations-limit")
+         "generations-limit", "tls")
 BLOCKS = ("main", "events", "http", "server")
 
 

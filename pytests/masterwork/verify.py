@@ -63,7 +63,7 @@ def verify(args: Namespace) -> int:
     out.print(Text(f"{target.name} {version}: {counted(len(stories), 'story', 'stories')}, "
                    f"{args.jobs} at a time, "
                    f"seed {args.seed}", "bold"))
-    plays = [Play(story, target, new_folder(story.name, target.name), args.seed)
+    plays = [Play(story, target, new_folder(story.name, target.name), args.seed, over=args.over)
              for story in stories]
     with Progress(out, len(plays)) as progress:
         results = run_all(plays, args.jobs, progress.begun, progress.ended)
@@ -110,7 +110,7 @@ def print_end(out: Console, args: Namespace, totals: list, results: list[StoryRe
     if to_blame:
         place = report.commit()
         out.print(Text(f"repeat it (commit {place or 'unknown'}): "
-                       + report.repeat_command(args.target, to_blame, args.seed)),
+                       + report.repeat_command(args.target, to_blame, args.seed, args.over)),
                   soft_wrap=True)
 
 

@@ -336,7 +336,7 @@ static void finish_connect(struct prober_conn *c)
         return;
     }
     prober_record_connected(c);
-    if (!c->pop->kind->tls) {
+    if (!c->pop->spec.tls) {
         prober_exchange_start(c);
         return;
     }

@@ -64,11 +64,12 @@ static const struct key {
     {"connect_timeout", offsetof(struct prober_spec, connect_timeout_ms), 1, 86400000},
     {"expect", offsetof(struct prober_spec, expect), 100, 599},
     {"port", offsetof(struct prober_spec, port), 1, 65535},
+    {"tls", offsetof(struct prober_spec, tls), 0, 1},
 };
 /* clang-format on */
 
 static const char keys_known[] = "name path rate clients body bytes read_rate send_rate depth "
-                                 "timeout connect_timeout expect port paused";
+                                 "timeout connect_timeout expect port tls paused";
 
 struct reader {
     const char *text;
@@ -159,6 +160,7 @@ static int read_kind(const struct reader *in, struct prober_spec *spec, const ch
             .read_rate = kinds[k].read_rate,
             .send_rate = kinds[k].send_rate,
             .depth = kinds[k].depth,
+            .tls = kinds[k].tls,
             .timeout_ms = TIMEOUT_DEFAULT_MS,
             .connect_timeout_ms = TIMEOUT_DEFAULT_MS,
         };

@@ -49,6 +49,7 @@ struct prober_spec {
     uint64_t connect_timeout_ms;
     uint64_t expect; /* status; 0 any below 500 */
     uint64_t port;   /* 0 the target's */
+    uint64_t tls;    /* 1 over TLS, whatever the kind */
     bool paused;
 };
 

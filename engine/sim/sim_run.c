@@ -12,14 +12,19 @@
 /* ---- the history ------------------------------------------------------------------------------
  */
 
-/* Each word is multiplied by itself alone, so that the products need not wait for each other. */
+/* Words in pairs, each pair's product folded: the products need not wait for each other. */
 static uint64_t hash_record(uint64_t hash, const struct hist_record *r)
 {
-    uint64_t words[8], sum = 0, key = UINT64_C(0x9e3779b97f4a7c15);
+    static const uint64_t keys[8] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xbf58476d1ce4e5b9),
+                                     UINT64_C(0x94d049bb133111eb), UINT64_C(0xa0761d6478bd642f),
+                                     UINT64_C(0xe7037ed1a0b428db), UINT64_C(0x8ebc6af09c88c6e3),
+                                     UINT64_C(0x589965cc75374cc3), UINT64_C(0x1d8e4e27c47d124f)};
+    __extension__ typedef unsigned __int128 wide;
+    uint64_t words[8], sum = 0;
     memcpy(words, r, sizeof(words));
-    for (int i = 0; i < 8; i++, key += UINT64_C(0x7f4a7c159e3779b8)) {
-        uint64_t product = (words[i] ^ key) * key;
-        sum += product ^ product >> 32;
+    for (int i = 0; i < 8; i += 2) {
+        wide product = (wide)(words[i] ^ keys[i]) * (words[i + 1] ^ keys[i + 1]);
+        sum += (uint64_t)product ^ (uint64_t)(product >> 64);
     }
     return (hash ^ sum) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 29);
 }

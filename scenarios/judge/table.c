@@ -1,5 +1,5 @@
-/* Open addressing with linear probing; removal moves the entries behind the gap back, so that
- * there are no tombstones however many entries come and go. */
+/* Open addressing with linear probing, at most half full; removal moves the entries behind the gap
+ * back, so that there are no tombstones however many entries come and go. */
 #include "scenarios/judge/table.h"
 
 #include <stdlib.h>
@@ -48,6 +48,7 @@ static void *must(void *memory)
 static void grow(struct table *t)
 {
     struct table old = *t;
+    t->last = 0;
     t->room = old.room == 0 ? FIRST_ROOM : old.room * 2;
     t->keys = must(calloc(t->room, sizeof(*t->keys)));
     t->places = must(calloc(t->room, sizeof(*t->places)));
@@ -76,7 +77,8 @@ void *table_find(const struct table *t, uint64_t key)
 {
     if (t->room == 0 || key == 0)
         return NULL;
-    size_t slot = probe(t, key);
+    size_t slot = t->keys[t->last] == key ? t->last : probe(t, key);
+    ((struct table *)t)->last = slot;
     return t->keys[slot] == key ? item_at(t, slot) : NULL;
 }
 
@@ -85,7 +87,7 @@ void *table_add(struct table *t, uint64_t key)
     void *found = table_find(t, key);
     if (found != NULL || key == 0 || t->used >= t->limit)
         return found;
-    if (t->used * 4 >= t->room * 3)
+    if (t->used * 2 >= t->room)
         grow(t);
     size_t slot = probe(t, key);
     t->keys[slot] = key;

@@ -9,6 +9,7 @@ struct table {
     uint64_t *keys; /* 0: free place */
     uint32_t *places;
     size_t room; /* a power of two, or 0 before the first entry */
+    size_t last; /* where the last search ended: many ask for one key after the other */
     size_t used;
     char *items;
     size_t item_bytes;

@@ -184,8 +184,9 @@ def read_frame(sock: socket.socket) -> tuple[int, bytes]:
 
 def open_websocket(proxy: Proxy) -> socket.socket:
     sock = proxy.connect()
-    sock.sendall(b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    sock.sendall(b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                 b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
     head = b""
     while b"\r\n\r\n" not in head:
         head += sock.recv(1)

@@ -14,7 +14,7 @@ from pathlib import Path
 import jinja2
 
 from masterwork.errors import HarnessError, NotServing
-from masterwork.paths import bin_folder, shim_library
+from masterwork.paths import TARGETS, bin_folder, shim_library
 from masterwork.ports import Port
 from masterwork.probe import Answer, get
 from masterwork.stories import Server as ServerWishes
@@ -80,7 +80,8 @@ class Server:
         self.status: int | None = None
         self.configuration = Configuration(0, wishes.workers, None)
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                         lstrip_blocks=True, keep_trailing_newline=True)
+                                         lstrip_blocks=True, keep_trailing_newline=True,
+                                         loader=jinja2.FileSystemLoader(TARGETS))
         environment.filters["time"] = conf_time
         self.template = environment.from_string(target.template)
 

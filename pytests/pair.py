@@ -38,7 +38,7 @@ http {{
 }}
 """
 # nginx's folders for temporary files are not below the prefix everywhere.
-TEMPORARY = "client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;" \
+TEMPORARY = "proxy_temp_path proxy; fastcgi_temp_path fastcgi;" \
             "uwsgi_temp_path uwsgi; scgi_temp_path scgi;"
 
 

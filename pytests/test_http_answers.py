@@ -237,3 +237,22 @@ def test_error_logs_of_a_location(pair, tmp_path):
         assert [len(lines(tmp_path / one / f"{name}.log")) for name in ("own", "quiet", "other")] \
             == [1, 0, 0], one
         assert not any("/own" in line for line in lines(tmp_path / one / "error.log"))
+
+
+def test_bodies_in_files(pair, tmp_path):
+    def passed(path: str, more: str) -> str:
+        return f"""location {path} {{ {more} proxy_pass http://127.0.0.1:PORT/back;
+            proxy_set_header X-File $request_body_file; proxy_set_header X-Body $request_body; }}"""
+    both = pair(server("client_body_temp_path body;"
+                       + 'location /back { return 200 "$http_x_file|$http_x_body"; }'
+                       + passed("/memory", "")
+                       + passed("/clean", "client_body_in_file_only clean;")
+                       + passed("/on", "client_body_in_file_only on;")))
+    assert both.same("/memory", method="POST", body=b"abc").body == b"|abc"
+    for one in (both.engine, both.nginx):
+        for target in ("/clean", "/on"):
+            text = one.ask(request(target, method="POST", body=b"hello")).body.decode()
+            path, _, body = text.partition("|")
+            assert path and not body, (one.name, target, text)
+        assert [file.read_bytes() for file in (one.folder / "body").rglob("*")
+                if file.is_file()] == [b"hello"], one.name

@@ -85,6 +85,7 @@ static void build_numbers(const struct scope *scope, struct conf_location *locat
     location->server_tokens = scope_number(scope, D_server_tokens) != 0;
     location->expires = build_level(scope, D_expires)->expires;
     location->if_modified_since = (int)scope_number(scope, D_if_modified_since);
+    location->body_in_file = (int)scope_number(scope, D_client_body_in_file_only);
     location->max_ranges = scope_number(scope, D_max_ranges);
     location->absolute_redirect = scope_number(scope, D_absolute_redirect) != 0;
     location->port_in_redirect = scope_number(scope, D_port_in_redirect) != 0;

@@ -279,6 +279,7 @@ struct conf_location {
     enum { IF_MODIFIED_OFF, IF_MODIFIED_EXACT, IF_MODIFIED_BEFORE } if_modified_since;
     size_t max_ranges; /* of one request; SIZE_MAX any */
     bool absolute_redirect, port_in_redirect, server_name_in_redirect;
+    enum { BODY_IN_MEMORY, BODY_IN_FILE, BODY_IN_FILE_THAT_STAYS } body_in_file;
     bool keepalive_disable_msie6, keepalive_disable_safari;
     struct conf_text limit_rate, limit_rate_after;
     bool limits_rate;                   /* limit_rate is not 0 */

@@ -58,6 +58,8 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_root] = {LOCATION, "root /www/;", " root=/www:0:0 "},
     [D_alias] = {LOCATION, "alias files/;", " root=/srv/files/:1:1 "},
     [D_index] = {LOCATION, "index a b; index c;", " index=a,b,c, "},
+    [D_client_body_in_file_only] = {LOCATION, "client_body_in_file_only clean;", " in_file=1 "},
+    [D_client_body_in_single_buffer] = {LOCATION, "client_body_in_single_buffer on;", NULL},
     [D_expires] = {LOCATION, "expires modified 2h;", " expires=4:7200 "},
     [D_if_modified_since] = {LOCATION, "if_modified_since before;", " since=2 "},
     [D_max_ranges] = {LOCATION, "max_ranges 0;", " ranges=0 "},

@@ -164,8 +164,8 @@ static inline void dump_location(const struct conf_location *location)
     dump_access(location);
     dump_limits("req", &location->limit_req);
     dump_limits("conn", &location->limit_conn);
-    put("expires=%d:%d since=%d ranges=%zu redirect=%d%d%d disable=%d%d ",
-        (int)location->expires.kind, (int)location->expires.seconds,
+    put("in_file=%d expires=%d:%d since=%d ranges=%zu redirect=%d%d%d disable=%d%d ",
+        (int)location->body_in_file, (int)location->expires.kind, (int)location->expires.seconds,
         (int)location->if_modified_since, location->max_ranges, location->absolute_redirect,
         location->port_in_redirect, location->server_name_in_redirect,
         location->keepalive_disable_msie6, location->keepalive_disable_safari);

@@ -147,10 +147,11 @@ struct exchange {
     bool on_error_page; /* errors on the way to an error page get their standard page */
     bool body_over;     /* the request's body has come, whole */
     int sent_status;    /* 0: what the handler says; else this is sent, whatever it says */
-    uint8_t limit_req, limit_conn;         /* enum limit_verdict */
-    const char *request_id;                /* NULL: nobody has asked for it */
-    struct limit_hold *holds;              /* what limit_conn counts it in */
-    bool rate_is_set;                      /* by set $limit_rate, or an upstream */
+    uint8_t limit_req, limit_conn; /* enum limit_verdict */
+    struct conf_str body_path;     /* of client_body_in_file_only on; at NULL: it has no name */
+    const char *request_id;        /* NULL: nobody has asked for it */
+    struct limit_hold *holds;      /* what limit_conn counts it in */
+    bool rate_is_set;              /* by set $limit_rate, or an upstream */
     uint64_t rate_bytes, rate_after_bytes; /* limit_rate; 0: none */
     uint8_t map_depth;                     /* of maps that ask for each other */
     const union http_address *peer;        /* the client's, as far as known */

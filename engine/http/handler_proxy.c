@@ -1,10 +1,14 @@
 /* proxy_pass: the request is handed to another server. The head of it is made here, its body kept
  * or streamed; the driver does the rest through engine/http/talk.h. */
+#include <errno.h>
+#include <stdio.h>
+
 #include "engine/http/answer.h"
 #include "engine/http/handler.h"
 #include "engine/http/talk.h"
 #include "engine/http/variables.h"
 #include "engine/os/log.h"
+#include "engine/os/sys.h"
 
 /* ---- beginning ------------------------------------------------------------------------------- */
 
@@ -131,8 +135,10 @@ static void proxy_body(struct exchange *x, struct conf_str piece)
     if (talk->streams)
         err = stream_body(talk, piece);
     else if (talk->conf->pass_body)
-        err = body_store_add(&talk->body, piece, x->location->client_body_buffer_size,
-                             x->location->body_temp_path.at);
+        err = body_store_add(
+            &talk->body, piece,
+            x->location->body_in_file != BODY_IN_MEMORY ? 0 : x->location->client_body_buffer_size,
+            x->location->body_temp_path.at);
     if (err != 0) {
         exchange_log(x, LEVEL_CRIT, "a client request body cannot be kept in \"%s\" (%d: %s)",
                      x->location->body_temp_path.at, -err, strerror(-err));
@@ -147,10 +153,32 @@ static bool set_body(struct talk *talk)
     return text.at != NULL && (text.len == 0 || body_store_push(&talk->body, text) == 0);
 }
 
+/* client_body_in_file_only on: the file gets a name, and outlives the request. */
+static void keep_body_file(struct exchange *x, const struct talk *talk)
+{
+    enum { NAME_MAX_LEN = 64 };
+    char name[NAME_MAX_LEN];
+    struct builder path;
+    snprintf(name, sizeof name, "/%llu-%d-%llu", (unsigned long long)x->site->wall_ns,
+             (int)x->site->pid, (unsigned long long)x->client->number);
+    builder_start(&path, &x->pool, x->location->body_temp_path.len + NAME_MAX_LEN);
+    builder_add(&path, x->location->body_temp_path);
+    builder_add(&path, str_make(name, strlen(name)));
+    struct conf_str whole = builder_end(&path);
+    int err = whole.at == NULL ? -ENOMEM : sys_link_fd(talk->body.fd, whole.at);
+    if (err == 0)
+        x->body_path = whole;
+    else
+        exchange_log(x, LEVEL_CRIT, "a client request body cannot be named in \"%s\" (%d: %s)",
+                     x->location->body_temp_path.at, -err, strerror(-err));
+}
+
 static void proxy_body_end(struct exchange *x)
 {
     struct talk *talk = x->talk;
     talk->body_whole = true;
+    if (x->location->body_in_file == BODY_IN_FILE_THAT_STAYS && talk->body.fd >= 0)
+        keep_body_file(x, talk);
     if (talk->streams) {
         if (talk->body_length == TALK_UNKNOWN &&
             body_store_push(&talk->body, STR(HTTP1_CHUNK_LAST)) != 0)

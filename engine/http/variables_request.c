@@ -184,6 +184,8 @@ GETTER(request_body)
 /* The file has no name of its own, but its descriptor has. */
 GETTER(request_body_file)
 {
+    if (x->body_path.at != NULL)
+        return x->body_path;
     if (x->talk == NULL || x->talk->body.fd < 0)
         return variable_none;
     struct builder path;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/conf/conf_proxy.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
 #include "engine/os/syslog.h"
@@ -22,12 +23,13 @@ static void give_to_user(int fd, const struct conf *conf)
     if (geteuid() != 0 || conf->user.len == 0)
         return;
     const struct passwd *user = getpwnam(conf->user.at);
-    if (user == NULL || sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid == user->pw_uid)
+    if (user == NULL || sys_fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) ||
+        st.st_uid == user->pw_uid)
         return;
     int err = sys_fchown(fd, user->pw_uid);
     if (err < 0)
-        log_line(LEVEL_WARN, "a log file could not be given to user \"%s\" (%d: %s)", conf->user.at,
-                 -err, strerror(-err));
+        log_line(LEVEL_WARN, "a file or folder could not be given to user \"%s\" (%d: %s)",
+                 conf->user.at, -err, strerror(-err));
 }
 
 static int open_log(const struct conf_log_file *file, const struct conf *conf)
@@ -51,6 +53,36 @@ static int open_logs(struct generation *g, struct conf *conf, struct listeners_e
         g->log_fds[g->log_count] = fd;
     }
     return 0;
+}
+
+/* A folder for what does not fit into memory, which workers write to. */
+static int make_folder(const char *path, const struct conf *conf, struct listeners_error *error)
+{
+    int err = sys_mkdir(path, 0700);
+    if (err == -EEXIST)
+        return 0;
+    int fd = err < 0 ? err : sys_open(path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0) {
+        snprintf(error->text, sizeof(error->text), "mkdir() \"%s\" failed (%d: %s)", path, -fd,
+                 strerror(-fd));
+        return fd;
+    }
+    give_to_user(fd, conf);
+    return sys_close(fd);
+}
+
+static int make_folders(const struct conf *conf, struct listeners_error *error)
+{
+    int err = 0;
+    for (size_t i = 0; i < conf->location_count && err == 0; i++) {
+        const struct conf_location *location = conf->locations[i];
+        if (location->proxy == NULL)
+            continue;
+        err = make_folder(location->body_temp_path.at, conf, error);
+        if (err == 0)
+            err = make_folder(location->proxy->temp_path.at, conf, error);
+    }
+    return err;
 }
 
 /* What only shows when a worker starts would end every worker: it is looked at before. */
@@ -154,6 +186,8 @@ int generation_open(struct generation *g, struct conf *conf, const struct genera
         err = check_error_log(conf, error);
     if (err == 0)
         err = open_logs(g, conf, error);
+    if (err == 0)
+        err = make_folders(conf, error);
     if (err == 0)
         err = open_zones(g, conf, before, error);
     if (err == 0)

@@ -390,6 +390,21 @@ int sys_rename(const char *from, const char *to)
     return error ? error : (int)result_of(rename(from, to));
 }
 
+int sys_mkdir(const char *path, mode_t mode)
+{
+    int error = refusal(FAULT_fs_open);
+    return error ? error : (int)result_of(mkdir(path, mode));
+}
+
+int sys_link_fd(int fd, const char *path)
+{
+    char self[32];
+    int error = refusal(FAULT_fs_open);
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    return error ? error
+                 : (int)result_of(linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+}
+
 int sys_unlink(const char *path)
 {
     int error = refusal(FAULT_fs_unlink);

@@ -62,6 +62,8 @@ int sys_chmod(const char *path, mode_t mode);
 int sys_dup2(int fd, int to);
 int sys_rename(const char *from, const char *to);
 int sys_unlink(const char *path);
+int sys_mkdir(const char *path, mode_t mode);
+int sys_link_fd(int fd, const char *path); /* gives an O_TMPFILE file its name */
 
 /* memory; shared memory is engine/os/memfd.h */
 void *sys_alloc(size_t size); /* NULL when there is none; free() it */

@@ -175,6 +175,8 @@ static void access_log_complain(struct access_log_file *file, const char *what, 
     if (file->complained_ns != 0 && now_ns - file->complained_ns < NS_PER_S)
         return;
     file->complained_ns = now_ns;
+    if (fault_sabotage(FAULT_sabotage_die_without_log))
+        abort();
     log_line(LEVEL_CRIT, "%s access log \"%s\" failed (%d: %s); its lines are lost until it works",
              what, file->path, err, strerror(err));
 }

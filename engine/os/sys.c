@@ -414,17 +414,25 @@ int sys_unlink(const char *path)
 /* ---- memory -----------------------------------------------------------------------------------
  */
 
+static bool memory_refused(void)
+{
+    bool refused = refusal(FAULT_mem_alloc) != 0;
+    if (refused && fault_sabotage(FAULT_sabotage_die_without_memory))
+        abort();
+    return refused;
+}
+
 void *sys_alloc(size_t size)
 {
-    return refusal(FAULT_mem_alloc) ? NULL : malloc(size);
+    return memory_refused() ? NULL : malloc(size);
 }
 
 void *sys_realloc(void *old, size_t size)
 {
-    return refusal(FAULT_mem_alloc) ? NULL : realloc(old, size);
+    return memory_refused() ? NULL : realloc(old, size);
 }
 
 void *sys_calloc(size_t count, size_t size)
 {
-    return refusal(FAULT_mem_alloc) ? NULL : calloc(count, size);
+    return memory_refused() ? NULL : calloc(count, size);
 }

@@ -84,7 +84,8 @@ void scoreboard_retire(struct scoreboard *board, int row)
     SCORE_ADD(board->retiring, 1);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     fault_step(FAULT_shm_update);
-    add_counters(&board->retired, &board->rows[row].counters, false);
+    if (!fault_sabotage(FAULT_sabotage_forget_totals))
+        add_counters(&board->retired, &board->rows[row].counters, false);
     SCORE_SET(board->rows[row].state, SCORE_FREE);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     SCORE_ADD(board->retiring, 1);
@@ -120,7 +121,8 @@ void scoreboard_snapshot(const struct scoreboard *board, struct score_snapshot *
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
         after = SCORE_GET(board->retiring);
     }
-    for (int i = 0; i < out->row_count; i++)
+    int counted = out->row_count - fault_sabotage(FAULT_sabotage_total_misses_worker);
+    for (int i = 0; i < counted; i++)
         add_counters(&out->total, &out->rows[i].counters, true);
 }
 

@@ -150,7 +150,7 @@ void zone_lock(struct zone *zone)
 {
     int err = pthread_mutex_lock(&zone->head->lock);
     CHECK(err == 0 || err == EOWNERDEAD);
-    if (err == EOWNERDEAD)
+    if (err == EOWNERDEAD && !fault_sabotage(FAULT_sabotage_lock_stays))
         zone_recover(zone);
     fault_step(FAULT_shm_update);
 }

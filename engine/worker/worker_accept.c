@@ -236,8 +236,11 @@ static enum adm_event_kind admission_event_of(int err)
 static bool admission_fail(struct worker *w, const struct listener *listener, int err)
 {
     enum adm_event_kind kind = admission_event_of(err);
-    if (kind != ADM_EV_EMPTY)
+    if (kind != ADM_EV_EMPTY) {
         WORKER_COUNT(w, accept_errors, 1);
+        if (fault_sabotage(FAULT_sabotage_shed_established))
+            connections_sabotage_cut(w);
+    }
     if (kind == ADM_EV_BROKEN)
         log_line(LEVEL_CRIT, "accept() on %s failed (%d: %s)", listener->conf->text.at, -err,
                  strerror(-err));

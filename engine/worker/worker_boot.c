@@ -24,6 +24,8 @@ static int boot_fail(const char *what, int err)
 
 static int boot_limits(const struct conf *conf)
 {
+    if (conf->generation > 1 && fault_sabotage(FAULT_sabotage_forget_rlimit))
+        return 0;
     int err = conf->rlimit_nofile ? sys_rlimit_set(RLIMIT_NOFILE, conf->rlimit_nofile) : 0;
     if (err == 0 && conf->rlimit_core)
         err = sys_rlimit_set(RLIMIT_CORE, conf->rlimit_core - 1);

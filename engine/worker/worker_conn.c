@@ -169,15 +169,27 @@ static uint64_t connection_wake_ns(const struct connection *c)
     return c->flight != NULL && !c->flight->over ? c->flight->x.wake_ns : 0;
 }
 
+void connections_sabotage_cut(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->args->conf->worker_connections; i++) {
+        if (connection_wake_ns(&w->connections[i]) == 0)
+            continue;
+        connection_happen(&w->connections[i], CONN_EV_CUT, 0);
+        return;
+    }
+}
+
 static void connection_on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct connection *c = timer->data;
     (void)loop;
     (void)revents;
     c->timer_ns = 0;
+    uint64_t wake_ns = connection_wake_ns(c);
+    if (wake_ns == 0 && fault_sabotage(FAULT_sabotage_no_timeouts))
+        return;
     struct turn turn = {.c = c};
     turn_push(&turn, CONN_EV_TIMER, 0);
-    uint64_t wake_ns = connection_wake_ns(c);
     if (wake_ns != 0 && wake_ns <= c->worker->site.now_ns)
         io_wake(&turn);
     turn_run(&turn);

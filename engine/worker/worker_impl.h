@@ -199,6 +199,8 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
                      const struct sockaddr_storage *peer);
 /* Reads those that were accepted in this turn, before the loop sleeps. */
 void connections_serve_newcomers(struct worker *w);
+/* Sabotage shed_established: cuts a connection whose answer takes its time. */
+void connections_sabotage_cut(struct worker *w);
 /* Tells every connection. */
 void connections_tell(struct worker *w, enum conn_event_kind kind);
 /* CONN_EV_REAP to so many connections: the longest idle first, then others. */

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from masterwork import ending, logbook, nemesis, reloading, schedule, simulator, upgrading
+from masterwork import ending, logbook, looking, nemesis, reloading, schedule, simulator, upgrading
 from masterwork.catalogue import guarantees
 from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import program
@@ -25,8 +25,8 @@ from masterwork.stories import Sabotage, Story
 from masterwork.targets import Target
 from masterwork.units import NS, show_ns
 from masterwork.verbs import (Adopt, Arm, Ask, Check, Config, Disarm, Knock, Limit, Load, Observe,
-                              Phase, Reload, Repeat, Rotate, Signal, Step, Stop, Storm, Upgrade,
-                              Wait)
+                              Phase, Reload, Repeat, Rotate, Said, Signal, Status, Step, Stop,
+                              Storm, Upgrade, Wait)
 from masterwork.verdicts import HOLDS, UNKNOWN, StoryResult, Verdict
 
 STOP_NS = 15 * NS["s"]
@@ -131,6 +131,8 @@ class Performance:
             Reload: lambda step: reloading.perform(world, step),
             Upgrade: lambda step: upgrading.perform(world, step),
             Adopt: lambda step: upgrading.adopt(world, step.within_ns),
+            Said: lambda step: looking.said(world, step),
+            Status: lambda step: looking.status(world, step),
             Knock: lambda step: upgrading.knock(world, step),
             Arm: lambda step: world.arm(step.plan),
             Disarm: lambda step: world.disarm(step.what),

@@ -16,12 +16,12 @@ from masterwork.units import NS
 from masterwork.verbs import Arm, Context, Repeat, Step, Storm, read_steps
 
 # Surfaces of a server under test; which population kind talks to which when `on` is left out.
-SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "early")
+SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "early", "status")
 USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "stream": "stream",
                  "tunnel": "tunnel", "early": "early"}
 NEEDS = ("root", "faults", "watchdog", "backoff", "reload-timeout", "reload-report",
          "connections-limit", "reuseport", "resize", "upgrade",
-         "generations-limit", "tls")
+         "generations-limit", "tls", "status")
 BLOCKS = ("main", "events", "http", "server")
 
 

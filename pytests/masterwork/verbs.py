@@ -105,6 +105,17 @@ class Knock(Step):
 
 
 @dataclass(frozen=True)
+class Said(Step):
+    pattern: str
+    within_ns: int
+
+
+@dataclass(frozen=True)
+class Status(Step):
+    times: int
+
+
+@dataclass(frozen=True)
 class Arm(Step):
     plan: str
 
@@ -248,6 +259,14 @@ def _knock(table: Table, _: Context, base: dict) -> Step:
     return Knock(**base, path=table.string("knock"), times=table.integer("times", 1, least=1))
 
 
+def _said(table: Table, _: Context, base: dict) -> Step:
+    return Said(**base, pattern=table.string("said"), within_ns=table.duration("within", NS["s"]))
+
+
+def _status(table: Table, _: Context, base: dict) -> Step:
+    return Status(**base, times=table.integer("status", least=1))
+
+
 def _arm(table: Table, _: Context, base: dict) -> Step:
     return Arm(**base, plan=table.string("arm"))
 
@@ -317,6 +336,8 @@ VERBS: dict[str, tuple[Reader, str]] = {
     "upgrade": (_upgrade, "ask for a new binary; it is to be " + ", ".join(UPGRADES)),
     "adopt": (_adopt, "the old master is to be gone; from here on the new one is the master"),
     "knock": (_knock, "connect to a unix socket of the run folder and ask for an answer"),
+    "said": (_said, "the error log is to have a line that matches"),
+    "status": (_status, "read the server's status page so many times"),
     "arm": (_arm, "arm a fault plan"),
     "disarm": (_disarm, "disarm all the story's rules, or those with these numbers"),
     "start": (_start, "start a load that was not started at the beginning"),

@@ -56,6 +56,12 @@ static void completes_with_a_trace(void **state)
 #define OPEN "1.9001 engine.accept conn=5 pid=11\n"
     VIOLATED(drain_completes, STORY_ENGINE RELOAD2 OPEN DRAINS LONG("truncated", "2500ms"));
     UNKNOWN(drain_completes, STORY_ENGINE RELOAD2 OPEN DRAINS LONG("truncated", "3200ms"));
+    /* Its master's clock runs from when it told it, however late the worker hears. */
+#define TELLS(t) t " engine.tell pid=11 slot=0 gen=1 a=SIGQUIT\n"
+    UNKNOWN(drain_completes,
+            STORY_ENGINE RELOAD2 OPEN TELLS("2.4") DRAINS LONG("truncated", "2600ms"));
+    VIOLATED(drain_completes,
+             STORY_ENGINE RELOAD2 OPEN TELLS("2.9") DRAINS LONG("truncated", "2500ms"));
     /* Its worker had not been told to go. */
     UNKNOWN(drain_completes, STORY_ENGINE RELOAD2 OPEN LONG("ok", "500ms"));
     HOLDS(drain_completes, STORY_ENGINE RELOAD2 OPEN DRAINS LONG("ok", "1500ms"));

@@ -457,7 +457,8 @@ static void trace_give_up(struct judge_context *c)
     bool tellable = world_param(w, HIST_P_GENERATION_HEADER, 0) != 0;
     uint64_t patience_ns = world_param(w, HIST_P_CONTROL_BOUND, AFTERMATH_NS);
     uint64_t begun_ns = t->next.t_ns > t->upgraded_ns ? t->next.t_ns : t->upgraded_ns;
-    if (!tellable || t->upgrading || w->now_ns - begun_ns < patience_ns)
+    bool slowed = world_cause(w, 0, t->next.t_ns, w->now_ns, WORLD_BREAKS | WORLD_SLOWS) != NULL;
+    if (!tellable || t->upgrading || slowed || w->now_ns - begun_ns < patience_ns)
         t->undecided++;
     else
         judge_violate(c, &t->next, &t->failed,

@@ -66,6 +66,8 @@ static uint64_t own_bound_ns(const struct world *w)
 static uint64_t drain_begin_ns(const struct world *w, uint32_t pid, uint64_t start_ns)
 {
     const struct world_process *p = world_process(w, pid);
+    if (p != NULL && p->told_ns != 0) /* perhaps before this start, and long before it was heard */
+        return p->told_ns;
     bool told = p != NULL && p->drain_ns > start_ns;
     return told && world_cause(w, pid, 0, p->drain_ns, WORLD_SLOWS) == NULL ? p->drain_ns
                                                                             : start_ns;
@@ -85,7 +87,7 @@ bool drain_bound_passed(const struct world *w, uint32_t pid, uint64_t start_ns, 
 bool drain_was_cut(const struct world *w, uint32_t pid, uint64_t t_ns)
 {
     const struct world_process *p = world_process(w, pid);
-    return p != NULL && p->drain_ns != 0 && drain_bound_passed(w, pid, p->drain_ns, t_ns);
+    return p != NULL && p->drain_ns != 0 && drain_bound_passed(w, pid, 0, t_ns);
 }
 
 bool drain_idle_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns)

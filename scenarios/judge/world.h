@@ -17,6 +17,7 @@ struct world_process {
     uint32_t parent;
     uint64_t born_ns;     /* watch.fork or engine.spawn, whichever first; 0 before the history */
     uint64_t ready_ns;    /* engine.worker_ready, or first answer a client got from it; 0 not yet */
+    uint64_t told_ns;     /* engine.tell of QUIT: its master's clock runs from here; 0 not told */
     uint64_t drain_ns;    /* engine.drain; 0 not draining */
     uint64_t exit_ns;     /* watch.exit or engine.worker_exit, whichever first; 0 alive */
     uint64_t exit_status; /* as wait(2); ~0 unknown */

@@ -234,6 +234,11 @@ void world_take_process(struct world *w, const struct hist_record *r)
         if ((m = member_get(w, r->pid)) != NULL && m->process.ready_ns == 0)
             m->process.ready_ns = r->t_ns;
         break;
+    case HIST_ENGINE_TELL:
+        m = r->a == SIGQUIT && r->b == 0 ? member_get(w, r->pid) : NULL;
+        if (m != NULL && m->process.told_ns == 0)
+            m->process.told_ns = r->t_ns;
+        break;
     case HIST_ENGINE_DRAIN:
         if ((m = member_get(w, r->pid)) != NULL && m->process.drain_ns == 0)
             m->process.drain_ns = r->t_ns;

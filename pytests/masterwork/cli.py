@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from masterwork.catalogue import fault_points, guarantees
 from masterwork.director import judge
 from masterwork.errors import InputError, MasterworkError, suggest
 from masterwork.sensitivity import sensitivity
+from masterwork.simulate import simulate
 from masterwork.stories import all_stories, find_story
 from masterwork.sweep import LIFE, MAX_CALLS, MODES, sweep
 from masterwork.targets import all_targets
@@ -40,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND",
                                   parser_class=Parser)
     one = commands.add_parser("verify", help="stage stories on a server and print the verdicts")
-    one.add_argument("target", metavar="TARGET", help="engine, nginx, ... or your ./server.toml")
+    one.add_argument("target", metavar="TARGET", nargs="+",
+                     help="engine, nginx, simulator, ... or your ./server.toml; several are "
+                     "shown side by side")
     one.add_argument("--tier", choices=("quick", "full"), default="quick")
     one.add_argument("--story", action="append", default=[], metavar="NAME",
                      help="only this story, by name or file; may be repeated")
@@ -80,6 +84,15 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", metavar="FILE", help="write what was found as JSON")
     add_common(one)
     one.set_defaults(run=sweep)
+    one = commands.add_parser("simulate", help="search schedules of the simulated server")
+    one.add_argument("--seeds", type=positive, default=1000, metavar="N", help="how many (1000)")
+    one.add_argument("--first", type=positive, default=1, metavar="N", help="the first one (1)")
+    one.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, metavar="N",
+                     help="at a time (as many as there are processors)")
+    one.add_argument("--plan", action="append", default=[], metavar="RULES",
+                     help="fault rules or sabotages, armed in every run")
+    one.add_argument("--json", metavar="FILE", help="write what was seen as JSON")
+    one.set_defaults(run=simulate)
     one = commands.add_parser("list", help=f"list {', '.join(LISTS)}")
     one.add_argument("what", choices=LISTS)
     one.add_argument("--json", action="store_true")

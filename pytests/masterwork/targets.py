@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from masterwork import __version__
@@ -73,6 +73,8 @@ class Target:
     own_connections: int
     # The stories are staged in the simulated world: there is no server to start.
     simulated: bool = False
+    # Where it may differ from other targets: "STORY GUARANTEE", a guarantee or a story, and why.
+    differs: dict[str, str] = field(default_factory=dict)
 
     def find(self) -> Path:
         """The server's program, or an error that names every place looked at."""
@@ -166,6 +168,10 @@ def _read_template(table: Table, folder: Path) -> str:
         raise table.error("template", f"{path} cannot be read: {error.strerror}") from None
 
 
+def _read_differs(table: Table) -> dict[str, str]:
+    return {key: table.string(key) for key in table.keys()}
+
+
 def _read_features(table: Table) -> tuple[str, ...]:
     features = tuple(table.strings("features", []))
     for feature in features:
@@ -186,7 +192,8 @@ def _simulated(table: Table, path: Path) -> Target:
         surfaces={name: "/" for name in SURFACES}, features=_read_features(table), pid_file="",
         error_log="", access_log="", access_pattern="", control_log="",
         params=read_params(table.table("params")),
-        promises=_read_promises(table.table("promises")), own_connections=0, simulated=True)
+        promises=_read_promises(table.table("promises")), own_connections=0, simulated=True,
+        differs=_read_differs(table.table("differs")))
     find.done()
     table.done()
     return target

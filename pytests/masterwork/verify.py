@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from masterwork import report
+from masterwork import compare, report
 from masterwork.catalogue import guarantees
 from masterwork.director import Play
 from masterwork.isolate import run_all
 from masterwork.runs import new_folder, prune, remove
 from masterwork.stories import Story, all_stories, select
 from masterwork.targets import Target, find_target
-from masterwork.verdicts import (EXIT_HARNESS, EXIT_HOLDS, UNKNOWN, VIOLATED, StoryResult, add_up,
-                                 exit_code)
+from masterwork.verdicts import (EXIT_HARNESS, EXIT_HOLDS, EXIT_UNKNOWN, EXIT_VIOLATED, UNKNOWN,
+                                 VIOLATED, StoryResult, add_up, exit_code)
 
 
 class Progress:
@@ -56,18 +56,49 @@ class Progress:
 
 def verify(args: Namespace) -> int:
     """Returns the exit code: 0 holds, 1 violated, 2 unknown, 3 harness error."""
-    target = find_target(args.target)
+    targets = [find_target(name) for name in args.target]
     stories = select(all_stories(), args.tier, args.story, args.family)
-    version = target.version()
     out = report.console()
+    if len(targets) > 1:
+        return side_by_side(out, args, targets, stories)
+    target = targets[0]
+    results = stage_all(out, args, target, stories)
+    return conclude(out, args, target, target.version(), stories, results)
+
+
+def stage_all(out: Console, args: Namespace, target: Target, stories: list[Story]
+              ) -> list[StoryResult]:
+    """The stories on one target, with progress."""
+    version = target.version()
     out.print(Text(f"{target.name} {version}: {counted(len(stories), 'story', 'stories')}, "
                    f"{args.jobs} at a time, "
                    f"seed {args.seed}", "bold"))
     plays = [Play(story, target, new_folder(story.name, target.name), args.seed, over=args.over)
              for story in stories]
     with Progress(out, len(plays)) as progress:
-        results = run_all(plays, args.jobs, progress.begun, progress.ended)
-    return conclude(out, args, target, version, stories, results)
+        return run_all(plays, args.jobs, progress.begun, progress.ended)
+
+
+def side_by_side(out: Console, args: Namespace, targets: list[Target], stories: list[Story]) -> int:
+    """The same stories on several targets: what each shows, and where they differ."""
+    results = {target.name: stage_all(out, args, target, stories) for target in targets}
+    checked = {name for story in stories for name in story.checks}
+    seen = {item.id for rows in results.values() for row in rows for item in row.violations}
+    names = [name for name in guarantees() if name in checked | seen]
+    totals, codes = {}, []
+    for target in targets:
+        totals[target.name] = add_up(target, results[target.name], names)
+        codes.append(exit_code(totals[target.name], results[target.name], args.strict))
+        for result in results[target.name]:
+            report.print_evidence(out, result, target)
+    found = compare.differences(targets, results)
+    compare.show(out, args, totals, found)
+    if args.json:
+        report.write_json(args.json, compare.as_json(found, totals))
+    for rows in results.values():
+        tidy_up(rows, args.keep)
+    return next((code for code in (EXIT_VIOLATED, EXIT_HARNESS, EXIT_UNKNOWN) if code in codes),
+                EXIT_HOLDS)
 
 
 def conclude(out: Console, args: Namespace, target: Target, version: str, stories: list[Story],
@@ -110,7 +141,7 @@ def print_end(out: Console, args: Namespace, totals: list, results: list[StoryRe
     if to_blame:
         place = report.commit()
         out.print(Text(f"repeat it (commit {place or 'unknown'}): "
-                       + report.repeat_command(args.target, to_blame, args.seed, args.over)),
+                       + report.repeat_command(args.target[0], to_blame, args.seed, args.over)),
                   soft_wrap=True)
 
 

@@ -71,8 +71,7 @@ class Proxy:
         raise AssertionError("no port stayed free")
 
     def _write(self, server: str, http: str, main: str) -> None:
-        for name in ("logs", "proxy_temp", "client_body_temp"):
-            (self.folder / name).mkdir(exist_ok=True)
+        (self.folder / "logs").mkdir(exist_ok=True)
         temp = "" if self.server == "engine" else "".join(
             f"{name}_temp_path {self.folder}/unused_{name};\n" for name in ("fastcgi", "uwsgi",
                                                                            "scgi"))

@@ -8,12 +8,14 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from masterwork.paths import program
 from masterwork.scripted import PATIENCE_S, Call, answering, header
 from masterwork.tree import wait_until
 from proxy_rig import NGINX, Proxy, read_answer
@@ -308,3 +310,15 @@ def test_a_tunnel_is_gone_by_the_drain_bound(proxy: Proxy):
         proxy.process.send_signal(signal.SIGQUIT)
         assert sock.recv(1) == b""
     assert proxy.process.wait(PATIENCE_S) == 0
+
+
+def test_folders_for_bodies_are_made(proxy: Proxy):
+    """... or the server does not start: FOLDER cannot be made."""
+    backend = proxy.backend(answering())
+    proxy.start(f"location / {{ proxy_pass http://{backend.address}; }}")
+    assert (proxy.folder / "proxy_temp").is_dir() and (proxy.folder / "client_body_temp").is_dir()
+    (proxy.folder / "bad.conf").write_text(f"""events {{}} http {{ server {{ listen 127.0.0.1:1;
+        location / {{ proxy_temp_path {proxy.folder}/a/b; proxy_pass http://127.0.0.1:2; }} }} }}""")
+    done = subprocess.run([program("mw-engine"), "-p", proxy.folder, "-c", "bad.conf"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "/a/b\" failed (2: No such file or directory)" in done.stderr

@@ -141,11 +141,13 @@ int peers_pick(struct peers *peers, struct balance_choice *choice, uint64_t now_
 {
     if (peers->zone == NULL)
         return balance_pick(&peers->group, choice, now_ns);
-    zone_lock(peers->zone);
+    struct zone *zone = peers->zone;
+    zone_lock(zone);
+    bool shared = peers_check(peers);
     int server = balance_pick(&peers->group, choice, now_ns);
-    if (server != BALANCE_NONE)
+    if (shared && server != BALANCE_NONE)
         peers->seat[server]++;
-    zone_unlock(peers->zone);
+    zone_unlock(zone);
     return server;
 }
 
@@ -153,12 +155,15 @@ bool peers_release(struct peers *peers, int server, enum balance_outcome outcome
 {
     if (peers->zone == NULL)
         return balance_release(&peers->group, server, outcome, now_ns);
-    zone_lock(peers->zone);
-    bool left_out = false;
-    if (peers->seat[server] > 0) { /* otherwise the zone was emptied meanwhile: nothing to return */
-        peers->seat[server]--;
+    struct zone *zone = peers->zone;
+    zone_lock(zone);
+    bool shared = peers_check(peers), left_out = false;
+    /* Nothing on the seat: the zone was emptied since, and there is nothing to give back. */
+    if (!shared || peers->seat[server] > 0) {
+        if (shared)
+            peers->seat[server]--;
         left_out = balance_release(&peers->group, server, outcome, now_ns);
     }
-    zone_unlock(peers->zone);
+    zone_unlock(zone);
     return left_out;
 }

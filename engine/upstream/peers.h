@@ -11,16 +11,20 @@
 struct peers {
     const struct conf_upstream *conf;
     struct balance_group group;
-    struct zone *zone;  /* NULL: the states are this worker's own */
-    uint32_t *seat;     /* in the zone: this worker's part of each server's connections */
+    struct zone *zone; /* NULL: the states are this worker's own */
+    struct area *area; /* in the zone: the group's (peers_zone.c), ... */
+    uint64_t area_id;
+    uint32_t *seat; /* ... and this worker's part of each server's connections */
+    unsigned seat_number;
+    int pid;
     uint32_t available; /* servers that are not down: the most that one request may try */
     uint64_t random;
     struct balance_server *servers;
-    struct balance_state *states; /* own ones; NULL with a zone */
+    struct balance_state *states; /* own ones */
     struct balance_point *points;
 };
 
-/* All groups of a configuration; peers_of() finds one by its conf. */
+/* All groups of a configuration; upstreams_of() finds one by its conf. */
 struct upstreams {
     const struct conf *conf;
     struct peers *groups;

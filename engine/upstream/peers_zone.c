@@ -123,47 +123,67 @@ static void seat_clear(struct area *area, unsigned seat)
     area->owners[seat] = 0;
 }
 
-static uint32_t *seat_take(struct area *area, int pid)
+/* false: all are taken. */
+static bool seat_take(struct peers *peers, struct area *area)
 {
     uint32_t *mine = NULL;
     for (unsigned seat = 0; seat < SEATS; seat++) {
-        if (area->owners[seat] != 0 && (area->owners[seat] == pid || is_gone(area->owners[seat])))
+        int owner = area->owners[seat];
+        if (owner != 0 && (owner == peers->pid || is_gone(owner)))
             seat_clear(area, seat);
         if (area->owners[seat] == 0 && mine == NULL) {
-            area->owners[seat] = pid;
+            area->owners[seat] = peers->pid;
+            peers->seat_number = seat;
             mine = area_seat(area, seat);
         }
     }
-    return mine;
+    peers->seat = mine;
+    return mine != NULL;
+}
+
+/* With the zone locked. */
+static bool join(struct peers *peers, struct zone *zone)
+{
+    struct room *room = zone_room(zone);
+    struct area *area = area_find(room, peers->area_id, peers->group.count);
+    if (area == NULL)
+        area = area_new(room, zone_size(zone), peers->area_id, peers);
+    bool joined = area != NULL && seat_take(peers, area);
+    peers->zone = joined ? zone : NULL;
+    peers->area = area;
+    peers->group.states = joined ? area_states(area) : peers->states;
+    return joined;
 }
 
 bool peers_share(struct peers *peers, struct zone *zone, int pid)
 {
-    struct room *room = zone_room(zone);
-    uint64_t id = group_id(peers->conf);
+    peers->pid = pid;
+    peers->area_id = group_id(peers->conf);
     zone_lock(zone);
-    struct area *area = area_find(room, id, peers->group.count);
-    if (area == NULL)
-        area = area_new(room, zone_size(zone), id, peers);
-    uint32_t *seat = area != NULL ? seat_take(area, pid) : NULL;
+    bool joined = join(peers, zone);
     zone_unlock(zone);
-    if (seat == NULL)
-        return false;
-    peers->zone = zone;
-    peers->seat = seat;
-    peers->group.states = area_states(area);
-    return true;
+    return joined;
+}
+
+bool peers_check(struct peers *peers)
+{
+    const struct room *room = zone_room(peers->zone);
+    const struct area *area = peers->area;
+    bool inside = (size_t)((const char *)area - (const char *)room) < room->used;
+    if (inside && area->id == peers->area_id && area->count == peers->group.count &&
+        area->owners[peers->seat_number] == peers->pid)
+        return true;
+    return join(peers, peers->zone);
 }
 
 void peers_leave(struct peers *peers)
 {
-    if (peers->zone == NULL)
+    struct zone *zone = peers->zone;
+    if (zone == NULL)
         return;
-    zone_lock(peers->zone);
-    for (uint32_t i = 0; i < peers->group.count; i++) {
-        struct balance_state *state = &peers->group.states[i];
-        state->conns -= peers->seat[i] < state->conns ? peers->seat[i] : state->conns;
-        peers->seat[i] = 0;
-    }
-    zone_unlock(peers->zone);
+    zone_lock(zone);
+    if (peers_check(peers))
+        seat_clear(peers->area, peers->seat_number);
+    zone_unlock(zone);
+    peers->zone = NULL;
 }

@@ -61,6 +61,7 @@ struct sim_worker {
     uint8_t stage; /* enum sim_stage */
     uint8_t owed;  /* enum sim_word that the master has not been told yet; 0 none */
     bool started, watched, orphaned, draining; /* watched: the listener was, at one time */
+    bool looked_at;                            /* the watcher has told what it was given */
     uint32_t connection_high;                  /* none above was ever used */
     uint32_t answers;                          /* that clients got the first byte of */
     uint64_t beat_lost;                        /* heartbeats missed while it was busy or stuck */

@@ -28,6 +28,23 @@ void sim_director_param(struct sim *s, enum hist_param param, uint64_t value)
 /* ---- the bounds that this world keeps ----------------------------------------------------------
  */
 
+/* How many workers accept at any time of a reload, unless somebody hurts them: as many as the
+ * smallest configuration asks for. 0: somebody does. */
+static uint64_t capacity_of(const struct sim_plan *p)
+{
+    uint64_t least = p->workers;
+    for (size_t i = 0; i < p->act_count; i++) {
+        const struct sim_act *act = &p->acts[i];
+        bool reload = act->kind == SIM_ACT_RELOAD;
+        if (!reload && act->kind != SIM_ACT_BAD_RELOAD && act->kind != SIM_ACT_STORM &&
+            act->kind != SIM_ACT_ASK)
+            return 0;
+        if (reload && act->a < least)
+            least = act->a;
+    }
+    return p->theme == SIM_THEME_GENERAL ? least : 0;
+}
+
 static void state_usual_params(struct sim *s)
 {
     const struct sim_plan *p = &s->plan;
@@ -51,6 +68,9 @@ static void state_usual_params(struct sim *s)
     sim_director_param(s, HIST_P_CUT_OVER_ALLOWANCE, SIM_MS);
     sim_director_param(s, HIST_P_GENERATION_HEADER, 1);
     sim_director_param(s, HIST_P_ENGINE_TRACE, 1);
+    uint64_t capacity = capacity_of(p);
+    if (capacity > 0)
+        sim_director_param(s, HIST_P_CAPACITY, capacity);
     if (p->theme == SIM_THEME_FD_LIMIT)
         sim_director_param(s, HIST_P_FD_LIMIT, p->fd_limit);
     if (p->theme == SIM_THEME_CONNECTIONS)

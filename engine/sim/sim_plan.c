@@ -239,6 +239,7 @@ static void draw_act(struct draft *d, struct sim_random *r, enum sim_act_kind ki
 {
     static const int to_master[] = {SIGUSR1, SIGCHLD, SIGSTOP, SIGTTIN, SIGTTOU};
     static const int to_worker[] = {SIGKILL, SIGSEGV, SIGSTOP, SIGABRT, SIGKILL, SIGHUP};
+    static const int to_group[] = {SIGHUP, SIGWINCH, SIGUSR1, SIGPIPE};
     struct sim_plan *p = d->p;
     uint64_t at_ns = any_time(p, r);
     switch (kind) {
@@ -271,6 +272,9 @@ static void draw_act(struct draft *d, struct sim_random *r, enum sim_act_kind ki
     case SIM_ACT_UPGRADE:
         add(p, at_ns, kind, (uint32_t)sim_random_below(r, 3), 0);
         break;
+    case SIM_ACT_SIGNAL_TO:
+        add(p, at_ns, kind, (uint32_t)to_group[sim_random_below(r, 4)], SIM_GROUP);
+        break;
     default: /* an order that must be heard also while a worker hangs */
         add(p, at_ns, kind, 3000, 0);
         if (sim_random_chance(r, 1, 2))
@@ -290,9 +294,9 @@ static void draw_rules(struct sim_plan *p, struct sim_random *r)
 static void draw_general(struct draft *d, struct sim_random *r)
 {
     static const enum sim_act_kind kinds[] = {
-        SIM_ACT_RELOAD,        SIM_ACT_BAD_RELOAD, SIM_ACT_SIGNAL_MASTER,
-        SIM_ACT_SIGNAL_WORKER, SIM_ACT_SIGNAL_ALL, SIM_ACT_STORM,
-        SIM_ACT_ASK,           SIM_ACT_SLOW,       SIM_ACT_UPGRADE,
+        SIM_ACT_RELOAD,     SIM_ACT_BAD_RELOAD, SIM_ACT_SIGNAL_MASTER, SIM_ACT_SIGNAL_WORKER,
+        SIM_ACT_SIGNAL_ALL, SIM_ACT_STORM,      SIM_ACT_ASK,           SIM_ACT_SLOW,
+        SIM_ACT_UPGRADE,    SIM_ACT_SIGNAL_TO,
     };
     enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
     d->resizes = sim_random_chance(r, 1, 5);

@@ -26,6 +26,33 @@ static void sample_process(struct sim *s, unsigned process)
         kernel_cpu_ns(&s->kernel, process), 1 << 22);
 }
 
+static void put_trait(struct sim *s, uint32_t pid, enum hist_trait trait, uint64_t number)
+{
+    put(s, HIST_WATCH_TRAIT, pid, trait, number, 0);
+}
+
+/* Once for each worker, when it has become what it is to be: later its descriptors are those of its
+ * connections, and limits may have been changed from outside. */
+static void look_at(struct sim *s, unsigned process)
+{
+    const struct kernel_process *p = &s->kernel.processes[process];
+    struct sim_worker *w = &s->workers[process];
+    uint64_t others = 0;
+    if (!w->started || w->looked_at)
+        return;
+    w->looked_at = true;
+    for (int fd = 0; fd < KERNEL_FDS_MAX; fd++) {
+        const struct kernel_file *f = kernel_file(&s->kernel, process, fd);
+        others += f != NULL && (f->kind == FILE_PLAIN || f->kind == FILE_CHANNEL);
+    }
+    put_trait(s, p->pid, HIST_TRAIT_FDS, others);
+    put_trait(s, p->pid, HIST_TRAIT_LIMITS, p->memory_limit);
+    put_trait(s, p->pid, HIST_TRAIT_SIGNALS,
+              (uint64_t)p->blocked << 32 ^ (uint64_t)p->ignored << 16 ^ p->handled);
+    if (s->plan.theme != SIM_THEME_FD_LIMIT)
+        put_trait(s, p->pid, HIST_TRAIT_OPEN_FILES, p->fd_limit);
+}
+
 void sim_watch_sample(struct sim *s)
 {
     const struct kernel *k = &s->kernel;
@@ -40,6 +67,8 @@ void sim_watch_sample(struct sim *s)
                 oldest_ns = k->now_ns - p->ended_ns;
         }
         live += child && p->state != KERNEL_ZOMBIE;
+        if (child && kernel_alive(k, i))
+            look_at(s, i);
         if (kernel_alive(k, i))
             sample_process(s, i);
     }

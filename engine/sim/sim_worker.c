@@ -70,6 +70,17 @@ static struct conn_limits limits_of(const struct sim_plan *plan)
     };
 }
 
+/* Which they are the child knows from the moment it was forked: by its first turn the master may
+ * have others. */
+static void close_masters_files(struct sim *s, const struct sim_worker *w)
+{
+    for (size_t i = 0; i < SIM_ROWS; i++) {
+        const struct sim_row *row = &s->master.rows[i];
+        if (row->pid != 0 && row->process != w->process)
+            kernel_close(&s->kernel, w->process, row->channel_fd);
+    }
+}
+
 /* A new child: all signals are blocked since before the fork. */
 void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row, uint32_t config,
                       int channel_fd)
@@ -86,24 +97,14 @@ void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row
     w->listen_fd = s->master.listen_fd;
     w->stage = SIM_BOOTS;
     w->owed = 0;
-    w->started = w->watched = w->orphaned = w->draining = false;
+    w->started = w->watched = w->orphaned = w->draining = w->looked_at = false;
     w->connection_high = 0;
     w->answers = 0;
     w->adm_timer_ns = 0;
     w->limits = limits_of(&s->plan);
     sim_fault_identify(s, process, FAULT_ROLE_WORKER, row->slot, row->generation);
     kernel_handle(&s->kernel, process, 0, 0);
-}
-
-static void close_masters_files(struct sim *s, const struct sim_worker *w)
-{
-    for (size_t i = 0; i < SIM_ROWS; i++) {
-        const struct sim_row *row = &s->master.rows[i];
-        if (row->pid != 0 && row->process != w->process &&
-            kernel_file(&s->kernel, w->process, row->channel_fd) != NULL &&
-            row->channel_fd != w->channel_fd)
-            kernel_close(&s->kernel, w->process, row->channel_fd);
-    }
+    close_masters_files(s, w);
 }
 
 static uint32_t fd_reserve(uint32_t limit)
@@ -144,7 +145,6 @@ static void watch_signals(struct sim *s, struct sim_worker *w)
 
 static void boot(struct sim *s, struct sim_worker *w)
 {
-    close_masters_files(s, w);
     w->stage = SIM_READIES;
     kernel_busy(&s->kernel, w->process, SIM_MS);
     if (sim_fault_step(s, w->process, FAULT_worker_boot) > 0)

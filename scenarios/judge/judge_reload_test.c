@@ -259,6 +259,9 @@ static void all_or_nothing(void **state)
     HOLDS(reload_all_or_nothing, MAKE READY("2.15", "13") DIES
           "2.24 director.signal pid=11 a=SIGQUIT b=worker\n" GOES("2.25", "11")
               REPORT("2.3", "undone", "1"));
+    /* A TTOU that had been put off takes effect. */
+    UNKNOWN(reload_all_or_nothing,
+            MAKE "2.1 engine.resized pid=10 a=1\n" GOES("2.11", "12") REPORT("2.3", "ok", "2"));
     /* All went well: no evidence for the case that this is about. */
     UNKNOWN(reload_all_or_nothing, MAKE READY("2.15", "13") READY("2.15", "14") GOES("2.2", "11")
                                        GOES("2.2", "12") REPORT("2.3", "ok", "2"));

@@ -17,6 +17,7 @@ struct whole {
     struct attempt attempt;
     bool told; /* this attempt's breach is told already */
     uint64_t broken, complete;
+    uint64_t shrunk_ns; /* TTIN or TTOU, perhaps put off, took effect: it may end a worker too */
     struct hist_record undone; /* the last report of an undone reload, until the next attempt */
 };
 
@@ -35,7 +36,8 @@ static void whole_drain(struct judge_context *c, const struct hist_record *r)
 {
     struct whole *s = c->state;
     const struct attempt *a = &s->attempt;
-    if (s->told || told_otherwise(c->world, r))
+    bool shrunk = s->shrunk_ns != 0 && r->t_ns - s->shrunk_ns < CONVERGE_NS;
+    if (s->told || shrunk || told_otherwise(c->world, r))
         return;
     if (s->undone.kind != HIST_NONE && r->gen == s->undone.gen) {
         s->told = true;
@@ -93,6 +95,8 @@ static void whole_observe(struct judge_context *c, const struct hist_record *r)
     if (r->kind == HIST_ENGINE_RELOAD) {
         s->told = false;
         s->undone.kind = HIST_NONE;
+    } else if (r->kind == HIST_ENGINE_RESIZED) {
+        s->shrunk_ns = r->t_ns;
     } else if (r->kind == HIST_ENGINE_DRAIN) {
         whole_drain(c, r);
     } else if (r->kind == HIST_ENGINE_ACCEPT) {
@@ -113,7 +117,8 @@ static void whole_finish(struct judge_context *c)
                    (ull)s->broken, (ull)s->complete);
 }
 
-static const unsigned whole_kinds[] = {ATTEMPT_KINDS, HIST_ENGINE_DRAIN, HIST_ENGINE_ACCEPT,
+static const unsigned whole_kinds[] = {ATTEMPT_KINDS,        HIST_ENGINE_DRAIN,
+                                       HIST_ENGINE_ACCEPT,   HIST_ENGINE_RESIZED,
                                        HIST_ENGINE_RELOADED, HIST_NONE};
 const struct checker judge_reload_all_or_nothing = {.kinds = whole_kinds,
                                                     .state_size = sizeof(struct whole),

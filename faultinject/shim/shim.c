@@ -31,7 +31,6 @@ enum { KEPT_COUNT = 3 };
 static const char *const kept_names[KEPT_COUNT] = {"LD_PRELOAD=", "MW_FAULT_BOARD=", "MW_HISTORY="};
 static char kept[KEPT_COUNT][PATH_MAX];
 
-struct shim_real shim_real;
 const volatile uint32_t *shim_armed = &nothing_armed;
 
 /* ---- being alone ------------------------------------------------------------------------------
@@ -266,11 +265,15 @@ void shim_reaped(long pid)
 /* ---- start and end ----------------------------------------------------------------------------
  */
 
-static void find(void *entry, const char *name)
+/* False: no library has it; the entry stays what it is. */
+static bool find(void *entry, const char *name)
 {
     resolving++;
-    *(void **)entry = dlsym(RTLD_NEXT, name);
+    void *function = dlsym(RTLD_NEXT, name);
     resolving--;
+    if (function)
+        *(void **)entry = function;
+    return function != NULL;
 }
 
 bool shim_resolving(void)
@@ -287,8 +290,7 @@ static void say(const char *what, const char *about, const char *hint)
 
 void shim_resolve(void *entry, const char *name)
 {
-    find(entry, name);
-    if (*(void **)entry)
+    if (find(entry, name))
         return;
     say("a call was made that no library has", name, "the program and the C library do not fit");
     abort();

@@ -1,7 +1,8 @@
 /* The shim: a library that is preloaded into any server and asks the fault board before each of the
  * calls in hooks.def. What its parts share.
  *
- * - Nothing armed: a wrapper costs one predictable branch and an indirect call.
+ * - Nothing armed: a wrapper costs a look at the board's count, a predictable branch and an
+ * indirect jump, five instructions in all.
  * - Something armed: whether a rule fires is decided with signals blocked and under the process's
  *   own lock; waiting, dying and hanging happen outside of both.
  * - The shim's own calls, made while it decides, go through to the C library unseen. */
@@ -15,9 +16,11 @@
 
 #define SHIM_EXPORT __attribute__((visibility("default")))
 
-/* The functions that the wrapped program would call without the shim. An entry is NULL until it is
- * first needed; SHIM_REAL finds it. */
+/* The functions that the wrapped program would call without the shim. An entry that is needed
+ * before it was looked for is NULL, where SHIM_REAL looks for it, or does so itself (wrap.c). */
 #include "faultinject/shim/types.h"
+/* All below is the shim's own: reached without a table. */
+#pragma GCC visibility push(hidden)
 struct shim_real {
 #define HOOK_CALL(ret, name, params, args, failure, point, errnos) ret(*name) params;
 #define HOOK_CODE HOOK_CALL
@@ -40,6 +43,10 @@ void shim_resolve(void *entry, const char *name);
     })
 /* Is this thread looking for a real function? Who allocates then must do without one. */
 bool shim_resolving(void);
+void *shim_looking_malloc(size_t size);
+void *shim_looking_calloc(size_t count, size_t size);
+void *shim_looking_realloc(void *old, size_t size);
+void shim_looking_free(void *memory);
 
 /* Asks the board about a call made from `place`. As fault_check: true when the wrapper has
  * something to do itself. */
@@ -51,6 +58,9 @@ unsigned shim_point(unsigned point, int fd);
 #define SHIM_ASK(point, hit)                                                                       \
     (__builtin_expect(*shim_armed != 0, 0) &&                                                      \
      shim_consult((point), (hit), __builtin_return_address(0)))
+
+/* Nothing is armed, and the real function is known: it may be called at once. */
+#define SHIM_IS_CALM(name) __builtin_expect(*shim_armed == 0 && shim_real.name, 1)
 
 /* Points that depend on what a descriptor is. */
 enum { SHIM_FD_IN = FAULT_POINT_COUNT + 1, SHIM_FD_OUT };
@@ -73,5 +83,6 @@ void shim_reaped(long pid); /* a child was waited for and is gone */
  * filled. */
 enum { SHIM_ENV_MAX = 512 };
 char *const *shim_environment(char *const *envp, char **room, unsigned room_count);
+#pragma GCC visibility pop
 
 #endif

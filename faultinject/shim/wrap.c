@@ -8,13 +8,19 @@
 
 #define UNPACK(...) __VA_ARGS__
 
-/* The wrapper of `name`; what follows is the body of the cold function. */
+/* The wrapper of `name`; what follows is the body of the cold function. A library may call it
+ * before the shim has started: then the entry of the table looks for the real function. */
 #define WRAPPER(ret, name, params, args)                                                           \
     static __attribute__((noinline, cold)) ret asking_##name(const void *place, UNPACK params);    \
+    static __attribute__((cold)) ret looking_##name params                                         \
+    {                                                                                              \
+        shim_resolve(&shim_real.name, #name);                                                      \
+        return shim_real.name args;                                                                \
+    }                                                                                              \
     SHIM_DECLARE(ret, name, params)                                                                \
     ret hook_##name params                                                                         \
     {                                                                                              \
-        if (__builtin_expect(*shim_armed == 0 && shim_real.name, 1))                               \
+        if (__builtin_expect(*shim_armed == 0, 1))                                                 \
             return shim_real.name args;                                                            \
         return asking_##name(__builtin_return_address(0), UNPACK args);                            \
     }                                                                                              \
@@ -33,7 +39,7 @@
             errno = (int)hit.value;                                                                \
             return failure;                                                                        \
         }                                                                                          \
-        return SHIM_REAL(name) args;                                                               \
+        return shim_real.name args;                                                                \
     }
 
 #define HOOK_CODE(ret, name, params, args, failure, point, errnos)                                 \
@@ -42,7 +48,7 @@
         struct fault_hit hit;                                                                      \
         if (IS_ASKED(FAULT_##point, &hit) && hit.kind == FAULT_ERRNO)                              \
             return (ret)hit.value;                                                                 \
-        return SHIM_REAL(name) args;                                                               \
+        return shim_real.name args;                                                                \
     }
 
 /* ---- calls that move bytes --------------------------------------------------------------------
@@ -56,7 +62,7 @@
         struct fault_hit hit = {.kind = FAULT_NONE};                                               \
         if (IS_ASKED_OF_FD(FAULT_##point, &hit) && !transfer_cut(&hit, &len))                      \
             return failure;                                                                        \
-        ret got = SHIM_REAL(name) args;                                                            \
+        ret got = shim_real.name args;                                                             \
         if (__builtin_expect(hit.kind == FAULT_CORRUPT, 0))                                        \
             transfer_spoil(buf, got, hit.value);                                                   \
         return got;                                                                                \
@@ -73,7 +79,7 @@
             if (hit.kind == FAULT_CORRUPT)                                                         \
                 buf = transfer_spoilt_copy(copy, buf, &len, hit.value);                            \
         }                                                                                          \
-        return SHIM_REAL(name) args;                                                               \
+        return shim_real.name args;                                                                \
     }
 
 /* Pieces are cut to what is to be moved; corrupt spoils the first of them. */
@@ -84,7 +90,7 @@
         struct iovec cut[TRANSFER_PIECES_MAX];                                                     \
         if (IS_ASKED_OF_FD(FAULT_##point, &hit) && !transfer_cut_pieces(&hit, cut, &iov, &count))  \
             return failure;                                                                        \
-        ret got = SHIM_REAL(name) args;                                                            \
+        ret got = shim_real.name args;                                                             \
         if (__builtin_expect(hit.kind == FAULT_CORRUPT, 0))                                        \
             transfer_spoil_pieces(iov, count, got, hit.value);                                     \
         return got;                                                                                \
@@ -102,7 +108,21 @@
             if (hit.kind == FAULT_CORRUPT)                                                         \
                 transfer_spoilt_pieces(copy, cut, &iov, &count, hit.value);                        \
         }                                                                                          \
-        return SHIM_REAL(name) args;                                                               \
+        return shim_real.name args;                                                                \
     }
 
 #include "faultinject/shim/hooks.def"
+
+struct shim_real shim_real = {
+#define HOOK_CALL(ret, name, params, args, failure, point, errnos) .name = looking_##name,
+#define HOOK_CODE HOOK_CALL
+#define HOOK_IN HOOK_CALL
+#define HOOK_OUT HOOK_CALL
+#define HOOK_VIN HOOK_CALL
+#define HOOK_VOUT HOOK_CALL
+#include "faultinject/shim/hooks.def"
+    .malloc = shim_looking_malloc,
+    .calloc = shim_looking_calloc,
+    .realloc = shim_looking_realloc,
+    .free = shim_looking_free,
+};

@@ -29,57 +29,105 @@ static void *take_from_store(size_t size)
     return store + at + STORE_HEAD;
 }
 
-/* While nothing is armed and the real function is known, it is called at once. */
-#define IS_CALM(name) __builtin_expect(*shim_armed == 0 && shim_real.name, 1)
+/* ---- looking for the real functions ------------------------------------------------------------
+ */
 
-#define IS_REFUSED()                                                                               \
-    __extension__({                                                                                \
+/* What the table holds until they are found. */
+void *shim_looking_malloc(size_t size)
+{
+    if (shim_resolving())
+        return take_from_store(size);
+    shim_resolve(&shim_real.malloc, "malloc");
+    return shim_real.malloc(size);
+}
+
+void *shim_looking_calloc(size_t count, size_t size)
+{
+    if (shim_resolving())
+        return size && count > STORE_BYTES / size ? NULL : take_from_store(count * size);
+    shim_resolve(&shim_real.calloc, "calloc");
+    return shim_real.calloc(count, size);
+}
+
+void *shim_looking_realloc(void *old, size_t size)
+{
+    if (shim_resolving())
+        return take_from_store(size);
+    shim_resolve(&shim_real.realloc, "realloc");
+    return shim_real.realloc(old, size);
+}
+
+void shim_looking_free(void *memory)
+{
+    shim_resolve(&shim_real.free, "free");
+    shim_real.free(memory);
+}
+
+/* ---- the wrappers ------------------------------------------------------------------------------
+ */
+
+/* What is done while something is armed; cold, so that nothing of it is in the way else. */
+#define ASK_AND_CALL(place, call)                                                                  \
+    do {                                                                                           \
         struct fault_hit hit_;                                                                     \
-        bool refused_ = SHIM_ASK(FAULT_mem_alloc, &hit_) && hit_.kind == FAULT_ERRNO;              \
-        if (refused_)                                                                              \
-            errno = (int)hit_.value;                                                               \
-        refused_;                                                                                  \
-    })
+        if (!shim_consult(FAULT_mem_alloc, &hit_, place) || hit_.kind != FAULT_ERRNO)              \
+            return call;                                                                           \
+        errno = (int)hit_.value;                                                                   \
+        return NULL;                                                                               \
+    } while (0)
+#define COLD static __attribute__((noinline, cold))
+#define IS_CALM __builtin_expect(*shim_armed == 0, 1)
+
+COLD void *asking_malloc(const void *place, size_t size)
+{
+    ASK_AND_CALL(place, shim_real.malloc(size));
+}
 
 SHIM_DECLARE(void *, malloc, (size_t size))
 void *hook_malloc(size_t size)
 {
-    if (IS_CALM(malloc))
-        return shim_real.malloc(size);
-    if (!shim_real.malloc && shim_resolving())
-        return take_from_store(size);
-    return IS_REFUSED() ? NULL : SHIM_REAL(malloc)(size);
+    return IS_CALM ? shim_real.malloc(size) : asking_malloc(__builtin_return_address(0), size);
+}
+
+COLD void *asking_calloc(const void *place, size_t count, size_t size)
+{
+    ASK_AND_CALL(place, shim_real.calloc(count, size));
 }
 
 SHIM_DECLARE(void *, calloc, (size_t count, size_t size))
 void *hook_calloc(size_t count, size_t size)
 {
-    if (IS_CALM(calloc))
-        return shim_real.calloc(count, size);
-    if (!shim_real.calloc && shim_resolving())
-        return size && count > STORE_BYTES / size ? NULL : take_from_store(count * size);
-    return IS_REFUSED() ? NULL : SHIM_REAL(calloc)(count, size);
+    return IS_CALM ? shim_real.calloc(count, size)
+                   : asking_calloc(__builtin_return_address(0), count, size);
+}
+
+COLD void *move_out_of_store(void *old, size_t size)
+{
+    size_t had;
+    memcpy(&had, (unsigned char *)old - STORE_HEAD, sizeof had);
+    void *moved = hook_malloc(size);
+    if (moved)
+        memcpy(moved, old, had < size ? had : size);
+    return moved;
+}
+
+COLD void *asking_realloc(const void *place, void *old, size_t size)
+{
+    ASK_AND_CALL(place, shim_real.realloc(old, size));
 }
 
 SHIM_DECLARE(void *, realloc, (void *old, size_t size))
 void *hook_realloc(void *old, size_t size)
 {
-    if (__builtin_expect(is_ours(old), 0)) {
-        size_t had;
-        memcpy(&had, (unsigned char *)old - STORE_HEAD, sizeof had);
-        void *moved = hook_malloc(size);
-        if (moved)
-            memcpy(moved, old, had < size ? had : size);
-        return moved;
-    }
-    if (!shim_real.realloc && shim_resolving())
-        return take_from_store(size);
-    return IS_REFUSED() ? NULL : SHIM_REAL(realloc)(old, size);
+    if (__builtin_expect(is_ours(old), 0))
+        return move_out_of_store(old, size);
+    return IS_CALM ? shim_real.realloc(old, size)
+                   : asking_realloc(__builtin_return_address(0), old, size);
 }
 
 SHIM_DECLARE(void, free, (void *memory))
 void hook_free(void *memory)
 {
     if (__builtin_expect(!is_ours(memory), 1))
-        SHIM_REAL(free)(memory);
+        shim_real.free(memory);
 }

@@ -56,8 +56,7 @@ void fault_identify(enum fault_role role, int slot, uint32_t generation)
  * code that asks keeps its frame pointers. */
 static const void *place_of(enum fault_point point, void *const *frame)
 {
-    bool in_wrapper = fault_point_info(point)->where & FAULT_SHIM;
-    void *const *asking = in_wrapper ? frame[0] : frame;
+    void *const *asking = fault_point_is_call(point) ? frame[0] : frame;
     return asking[1];
 }
 

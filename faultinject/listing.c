@@ -32,11 +32,11 @@ static const struct {
 };
 enum { FAMILY_COUNT = sizeof families / sizeof families[0] };
 
-static size_t family_of(const struct fault_point_info *info)
+static size_t family_of(unsigned point)
 {
-    if (info->kinds == FAULT_KIND_BIT(FAULT_SABOTAGE))
+    if (fault_point_info(point)->kinds == FAULT_KIND_BIT(FAULT_SABOTAGE))
         return 2;
-    return info->where & FAULT_SHIM ? 0 : 1;
+    return fault_point_is_call(point) ? 0 : 1;
 }
 
 /* The next guarantee named in `at`, which moves behind it. False: there is none. What stands in
@@ -102,7 +102,7 @@ void listing_print(FILE *out)
         for (unsigned i = 0; i < FAULT_POINT_COUNT; i++) {
             const struct fault_point_info *info = fault_point_info(i);
             char kinds[160];
-            if (family_of(info) != family)
+            if (family_of(i) != family)
                 continue;
             int name = fprintf(out, "  %-*s ", NAME_WIDTH, info->name);
             if (name > NAME_WIDTH + 3) {
@@ -338,7 +338,7 @@ void listing_print_markdown(FILE *out)
                 families[family].title, families[family].about,
                 sabotage ? "caught by" : "kinds (with the default errno)");
         for (unsigned i = 0; i < FAULT_POINT_COUNT; i++)
-            if (family_of(fault_point_info(i)) == family)
+            if (family_of(i) == family)
                 markdown_row(out, fault_point_info(i), sabotage);
     }
     fputs(markdown_tail, out);

@@ -19,6 +19,12 @@ struct fault_point_info {
     const char *catches;  /* those guarantees, as one text; "" for points that are no sabotage */
 };
 
+/* Is it a call of the system or the C library? Those come first in the list; else it is a step or a
+ * sabotage. */
+static inline bool fault_point_is_call(unsigned point)
+{
+    return point < FAULT_worker_boot;
+}
 const struct fault_point_info *fault_point_info(unsigned point); /* NULL: no such point */
 bool fault_point_parse(const char *name, size_t len, enum fault_point *out);
 bool fault_kind_parse(const char *name, size_t len, enum fault_kind *out);

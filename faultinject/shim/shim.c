@@ -191,6 +191,15 @@ void shim_fork_end(long child)
     place_of_child = TREE_PLACE_NONE;
 }
 
+void shim_booting(const void *place)
+{
+    struct fault_hit hit;
+    const struct tree_process *own =
+        tree && place_in_tree != TREE_PLACE_NONE ? &tree->processes[place_in_tree] : NULL;
+    if (*shim_armed != 0 && own && own->role == FAULT_ROLE_WORKER && !own->inherited)
+        shim_consult(FAULT_worker_boot, &hit, place);
+}
+
 /* Called with the lock of a thread that may not exist any more. */
 static void become_child(void)
 {

@@ -71,8 +71,9 @@ enum { SHIM_FD_IN = FAULT_POINT_COUNT + 1, SHIM_FD_OUT };
 #define SHIM_DECLARE(ret, name, params) SHIM_EXPORT ret hook_##name params __asm__(#name);
 
 /* The life of the process. */
-void shim_fork_begin(void);     /* before a fork: finds the child's place in the tree */
-void shim_fork_end(long child); /* with what fork returned, in the parent and in the child */
+void shim_fork_begin(void);           /* before a fork: finds the child's place in the tree */
+void shim_fork_end(long child);       /* with what fork returned, in the parent and in the child */
+void shim_booting(const void *place); /* in the child of a fork: a worker begins, if it is one */
 void shim_before_exec(void);
 void shim_after_failed_exec(void);
 void shim_before_exit(void);

@@ -24,6 +24,8 @@
         shim_fork_begin();                                                                         \
         pid_t child = SHIM_REAL(real)();                                                           \
         shim_fork_end(child);                                                                      \
+        if (child == 0)                                                                            \
+            shim_booting(__builtin_return_address(0));                                             \
         return child;                                                                              \
     }
 WRAP_FORK(fork, fork)

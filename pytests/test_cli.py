@@ -80,3 +80,12 @@ def test_a_missing_program_says_how_to_get_it(tmp_path):
 def test_help_tells_the_exit_codes():
     out = masterwork("--help").stdout
     assert "0 holds, 1 violated, 2 unknown, 3 harness error" in out
+
+
+def test_faults_is_mw_fault(tmp_path):
+    board = str(tmp_path / "board")
+    assert masterwork("faults", "arm", "--board", board, "net.accept errno").stdout \
+        == "armed 0: net.accept errno=EMFILE\n"
+    refused = masterwork("faults", "arm", "--board", board, "net.accept errno=ENOSPC")
+    assert refused.returncode == 1 and "column 18" in refused.stderr
+    assert "mw-fault COMMAND" in masterwork("faults").stdout

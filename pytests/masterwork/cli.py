@@ -13,6 +13,7 @@ from masterwork import __version__, report
 from masterwork.catalogue import fault_points, guarantees
 from masterwork.director import judge
 from masterwork.errors import InputError, MasterworkError, suggest
+from masterwork.paths import program
 from masterwork.sensitivity import sensitivity
 from masterwork.simulate import simulate
 from masterwork.stories import all_stories, find_story
@@ -93,6 +94,11 @@ def parser() -> argparse.ArgumentParser:
                      help="fault rules or sabotages, armed in every run")
     one.add_argument("--json", metavar="FILE", help="write what was seen as JSON")
     one.set_defaults(run=simulate)
+    one = commands.add_parser("faults", help="mw-fault: arm, disarm, status, watch, run, list ...",
+                              description="Hands its words to mw-fault; `masterwork faults help` "
+                              "shows what that can do.")
+    one.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
+    one.set_defaults(run=faults)
     one = commands.add_parser("list", help=f"list {', '.join(LISTS)}")
     one.add_argument("what", choices=LISTS)
     one.add_argument("--json", action="store_true")
@@ -105,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--only", metavar="ID,ID")
     one.set_defaults(run=judge_command)
     return top
+
+
+def faults(args: argparse.Namespace) -> int:
+    """Becomes mw-fault, so that its output, its terminal and its exit status are its own."""
+    path = program("mw-fault")
+    os.execv(path, ["mw-fault", *(args.words or ["help"])])
 
 
 def add_common(one: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masterwork import ending, logbook, looking, nemesis, reloading, schedule, simulator, upgrading
-from masterwork.catalogue import guarantees
+from masterwork.catalogue import fault_points, guarantees
 from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import program
 from masterwork.stage import Stage
@@ -59,9 +60,34 @@ class Play:
     over: str = "plain"
 
 
+def armed_points(steps: tuple[Step, ...]) -> set[str]:
+    """The fault points that a story's plans name."""
+    plans = [step.plan for step in steps if isinstance(step, Arm)]
+    inside = [armed_points(step.steps) for step in steps if isinstance(step, Repeat)]
+    rules = [rule.split() for plan in plans for rule in re.split(r"[;\n]", plan)]
+    return {words[0] for words in rules if words}.union(*inside)
+
+
+def needs_shim(story: Story, target: Target) -> bool:
+    """Do the story's faults come from outside? A target says that it can run below the shim."""
+    return ("faults" in story.needs and "faults" not in target.features
+            and "shim" in target.features)
+
+
+def beyond_shim(story: Story) -> list[str]:
+    """The story's fault points that are steps which only the server itself can know."""
+    points = fault_points()
+    return sorted(name for name in armed_points(story.steps)
+                  if name in points and "shim" not in points[name].worlds)
+
+
 def why_not(story: Story, target: Target, over: str = "plain") -> str:
     """Why this story cannot be staged on this target, '' if it can."""
     missing = [need for need in story.needs if need not in target.features]
+    if needs_shim(story, target):
+        if names := beyond_shim(story):
+            return f"{target.name} has no fault point {', '.join(names)}"
+        missing.remove("faults")
     if "root" in missing:
         if os.geteuid() == 0:
             missing.remove("root")
@@ -93,7 +119,7 @@ def stage(play: Play) -> StoryResult:
         return simulator.stage(play, result)
     begun = time.monotonic()
     with Stage(target, play.folder, story.server, story.loads, story.params, play.seed,
-               play.shim, play.over) as world:
+               play.shim or needs_shim(story, target), play.over) as world:
         shutil.copy(story.file, play.folder / "story.toml")
         performance = Performance(world, play.sabotage, play.spell)
         try:

@@ -33,11 +33,6 @@ def program(name: str) -> Path:
     return path
 
 
-def shim_library() -> Path:
-    """The library that gives fault points to a server that has none."""
-    return bin_folder().parent / "lib" / "libmw-fault.so"
-
-
 def command_name() -> str:
     """How a user calls the masterwork command from here."""
     script = bin_folder() / "masterwork"

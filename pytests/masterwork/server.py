@@ -14,7 +14,7 @@ from pathlib import Path
 import jinja2
 
 from masterwork.errors import HarnessError, NotServing
-from masterwork.paths import TARGETS, bin_folder, shim_library
+from masterwork.paths import TARGETS, bin_folder, program
 from masterwork.ports import Port
 from masterwork.probe import Answer, get
 from masterwork.stories import Server as ServerWishes
@@ -155,11 +155,11 @@ class Server:
         environment.pop("MW_FAULT_BOARD", None)
         if self.board:
             environment["MW_FAULT_BOARD"] = str(self.board)
-        if self.shim:
-            environment["LD_PRELOAD"] = str(shim_library())
         self._start_helper()
         words = self.target.daemon_argv if self.wishes.daemon else self.target.argv
         argv = [self.fill(word) for word in words]
+        if self.shim:
+            argv = [str(program("mw-fault")), "run", "--board", str(self.board), "--", *argv]
         with open(self.folder / "server.out", "ab") as out:
             try:
                 self.process = subprocess.Popen(argv, cwd=self.folder, env=environment,

@@ -102,7 +102,8 @@ class Stage:
         self.history.mkdir(parents=True)
         (self.folder / "logs").mkdir()
         self.record = Recorder(self.history / "director.mwh")
-        self.board = self.folder / "board" if "faults" in self.target.features else None
+        has_faults = self.shim or "faults" in self.target.features
+        self.board = self.folder / "board" if has_faults else None
         tls = self.over == "tls" or any(load.kind == "tls" for load in self.loads)
         self.server = Server(self.target, self.wishes, self.folder, self.board, self.shim, tls)
         self.state.port = self.load_port

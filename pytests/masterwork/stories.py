@@ -19,7 +19,7 @@ from masterwork.verbs import Arm, Context, Repeat, Step, Storm, read_steps
 SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "early", "status")
 USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "stream": "stream",
                  "tunnel": "tunnel", "early": "early"}
-NEEDS = ("root", "faults", "watchdog", "backoff", "reload-timeout", "reload-report",
+NEEDS = ("root", "faults", "shim", "watchdog", "backoff", "reload-timeout", "reload-report",
          "connections-limit", "reuseport", "resize", "upgrade",
          "generations-limit", "tls", "status")
 BLOCKS = ("main", "events", "http", "server")

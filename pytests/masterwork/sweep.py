@@ -1,6 +1,6 @@
 """`masterwork sweep`: in a story call 1, 2, 3, ... of a fault point fails, until a run is clean:
-the rule did not fire any more. Each call fails alone (once) and with all that follow it (from then on,
-while the spell lasts); whatever the guarantees say then is the server's doing."""
+the rule did not fire any more. Each call fails alone (once) and with all that follow it (from then
+on, while the spell lasts); whatever the guarantees say then is the server's doing."""
 
 from __future__ import annotations
 

@@ -25,6 +25,39 @@ def test_locations(pair):
                                                    b"image"}
 
 
+def test_a_slash_is_added_to_what_is_passed_on(pair):
+    both = pair(server("""
+        location /back/ { return 200 "back $uri"; }
+        location /x/ { proxy_pass http://127.0.0.1:PORT/back/; }
+        location /x/y/ { proxy_pass http://127.0.0.1:PORT/back/; }
+        location = /e/ { proxy_pass http://127.0.0.1:PORT/back/; }
+        location /own/ { proxy_pass http://127.0.0.1:PORT/back/; }
+        location = /own { return 200 own; }
+        location /pre/ { proxy_pass http://127.0.0.1:PORT/back/; } location /pre { return 200 pre; }
+        location ~ ^/x$ { return 200 regex; }
+        location /plain/ { return 200 plain; }
+    """))
+    ask_all(both, "/x", "/x?a=b", "/x/", "/x/z", "/x/y", "/e", "/e/", "/own", "/own/", "/pre",
+            "/prefix", "/plain", "/xx")
+
+
+def test_bad_requests_have_error_pages_too(pair):
+    both = pair("large_client_header_buffers 2 1k;" + server("""
+        error_page 400 /a.txt; error_page 414 = /made; error_page 494 =431 @large;
+        location = /made { return 200 "made $request_method $uri"; }
+        location @large { return 200 large; }
+    """))
+    for raw in (b"GET /%zz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                b"GET / HTTP/1.1\r\n\r\n",
+                b"GET /" + b"a" * 2000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+                b"POST /../x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"):
+        both.same(raw)
+    large = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 2000 + b"\r\n\r\n"
+    assert [one.ask(large).status[:13] for one in (both.engine, both.nginx)] \
+        == ["HTTP/1.1 431 "] * 2
+    assert both.engine.ask(large).body == both.nginx.ask(large).body == b"large"
+
+
 def test_server_names(pair):
     both = pair("""
         server { listen 127.0.0.1:PORT; return 200 "default $server_name"; }

@@ -274,6 +274,18 @@ static void build_shorter(struct conf_location *const *prefixes, size_t count)
     }
 }
 
+/* As in nginx, what is passed to another server under "/x/" may be asked for as "/x". */
+static void build_slashes(struct conf_location *const *locations, size_t count,
+                          struct conf_locations *level)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct conf_str path = locations[i]->path;
+        bool slash = path.len > 1 && path.at[path.len - 1] == '/';
+        locations[i]->adds_slash = slash && locations[i]->handler == HANDLE_PROXY;
+        level->adds_slash |= locations[i]->adds_slash;
+    }
+}
+
 static bool build_level_locations(struct load *load, const struct scope *level,
                                   struct conf_locations *out, struct list *named)
 {
@@ -298,8 +310,14 @@ static bool build_level_locations(struct load *load, const struct scope *level,
             qsort(sorted[i]->items, sorted[i]->count, sizeof(struct conf_location *),
                   build_compare_paths);
     build_shorter(prefixes.items, prefixes.count);
-    *out = (struct conf_locations){exact.items,    exact.count,   prefixes.items,
-                                   prefixes.count, regexes.items, regexes.count};
+    *out = (struct conf_locations){.exact = exact.items,
+                                   .exact_count = exact.count,
+                                   .prefixes = prefixes.items,
+                                   .prefix_count = prefixes.count,
+                                   .regexes = regexes.items,
+                                   .regex_count = regexes.count};
+    build_slashes(prefixes.items, prefixes.count, out);
+    build_slashes(exact.items, exact.count, out);
     return true;
 }
 

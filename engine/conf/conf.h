@@ -245,6 +245,7 @@ struct conf_locations {
     size_t prefix_count;
     const struct conf_location *const *regexes; /* in the order they are written */
     size_t regex_count;
+    bool adds_slash; /* of any of them */
 };
 struct conf_proxy;
 struct conf_upstream;
@@ -266,8 +267,9 @@ struct conf_location {
         LOCATION_NAMED,        /* "@x" */
         LOCATION_PART,         /* of another: its `if` or `limit_except`; or the server's level */
     } match;
-    struct conf_str path;                /* with its modifier for LOCATION_REGEX: as written */
-    const struct conf_regex *regex;      /* LOCATION_REGEX */
+    struct conf_str path;           /* with its modifier for LOCATION_REGEX: as written */
+    const struct conf_regex *regex; /* LOCATION_REGEX */
+    bool adds_slash;                /* passes on what begins with "/x/": "/x" is redirected there */
     const struct conf_location *shorter; /* the next shorter prefix of the level that fits */
     struct conf_locations inner;         /* nested locations */
     size_t number;                       /* in conf.locations */

@@ -10,7 +10,8 @@ static const struct conf_error_page *error_page_find(const struct exchange *x, i
     for (size_t i = 0; i < location->error_page_count; i++)
         if (location->error_pages[i].status == status)
             return &location->error_pages[i];
-    return NULL;
+    /* nginx has a number of its own for heads that are too large. */
+    return status == 431 ? error_page_find(x, 494) : NULL;
 }
 
 bool error_page_exists(const struct exchange *x, int status)

@@ -143,6 +143,7 @@ struct exchange {
     bool internal;      /* not what the client asked for, but where that has led */
     bool uri_changed;   /* by the rules of this level: look for another location */
     bool fits_location; /* the path begins as the location's does: alias may be used */
+    bool lacks_slash;   /* its location is found, but it must be asked for with a slash */
     bool adds_to_alias; /* try_files found a file below the alias of a regular expression */
     bool on_error_page; /* errors on the way to an error page get their standard page */
     bool body_over;     /* the request's body has come, whole */

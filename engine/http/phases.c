@@ -4,6 +4,7 @@
 #include "engine/http/answer.h"
 #include "engine/http/handler.h"
 #include "engine/http/route.h"
+#include "engine/http/static.h"
 #include "engine/os/log.h"
 
 static phase_function *const phase_table[PHASE_COUNT] = {
@@ -70,7 +71,7 @@ enum phase_result phase_find_location(struct exchange *x)
 {
     x->uri_changed = false;
     x->fits_location = true;
-    x->adds_to_alias = false;
+    x->adds_to_alias = x->lacks_slash = false;
     x->location = route_location(x);
     if (x->location == NULL) {
         x->location = x->server->fallback;
@@ -79,7 +80,13 @@ enum phase_result phase_find_location(struct exchange *x)
     }
     if (x->location->except != NULL && !phase_is_excepted(x))
         x->location = x->location->except;
-    return phase_check_request(x) ? PHASE_NEXT : PHASE_DONE;
+    if (!phase_check_request(x))
+        return PHASE_DONE;
+    if (x->lacks_slash) {
+        static_add_slash(x);
+        return PHASE_DONE;
+    }
+    return PHASE_NEXT;
 }
 
 enum phase_result phase_content(struct exchange *x)

@@ -128,6 +128,29 @@ static enum route_end route_level_regex(struct exchange *x, const struct conf_lo
     return ROUTE_NOTHING;
 }
 
+/* Is there a location for this path and a slash, which says that it is to be redirected there? */
+static bool route_adds_slash(struct exchange *x, const struct conf_locations *level)
+{
+    char *room = pool_take(&x->pool, x->path.len + 1);
+    if (room == NULL)
+        return false;
+    memcpy(room, x->path.at, x->path.len);
+    room[x->path.len] = '/';
+    struct conf_str path = str_make(room, x->path.len + 1);
+    const struct conf_location *const found[] = {
+        route_not_greater(level->exact, level->exact_count, path),
+        route_not_greater(level->prefixes, level->prefix_count, path),
+    };
+    for (size_t i = 0; i < sizeof found / sizeof found[0]; i++) {
+        if (found[i] == NULL || !found[i]->adds_slash || !str_equal(found[i]->path, path))
+            continue;
+        x->location = found[i];
+        x->lacks_slash = true;
+        return true;
+    }
+    return false;
+}
+
 /* nginx's algorithm: an exact location ends the search. Otherwise the longest prefix is remembered
  * and its own locations are looked at; then the regular expressions of the level decide, unless
  * the prefix forbids it. */
@@ -140,6 +163,9 @@ static enum route_end route_level(struct exchange *x, const struct conf_location
         return ROUTE_FINAL;
     }
     const struct conf_location *prefix = route_prefix(level, x->path);
+    bool whole = prefix != NULL && prefix->path.len == x->path.len;
+    if (level->adds_slash && !whole && route_adds_slash(x, level))
+        return ROUTE_FINAL;
     enum route_end end = ROUTE_NOTHING;
     if (prefix != NULL) {
         x->location = prefix;

@@ -60,7 +60,7 @@ static void static_refuse(struct exchange *x, struct conf_str name, int err)
 }
 
 /* A path that names a directory belongs with a slash at its end. */
-static void static_add_slash(struct exchange *x)
+void static_add_slash(struct exchange *x)
 {
     static const char hex[] = "0123456789ABCDEF";
     struct builder target;

@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", metavar="FILE", help="write what was caught as JSON")
     add_common(one)
     one.set_defaults(run=sensitivity)
+    add_sweep(commands)
+    add_tools(commands)
+    return top
+
+
+def add_sweep(commands) -> None:
     one = commands.add_parser("sweep", help="fail call 1, 2, 3, ... of a point in a story",
                               description="Fails each call of a fault point in a story, alone and "
                               "with all that follow, until a run is clean.")
@@ -85,6 +91,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", metavar="FILE", help="write what was found as JSON")
     add_common(one)
     one.set_defaults(run=sweep)
+
+
+def add_tools(commands) -> None:
+    """What stages no story."""
     one = commands.add_parser("simulate", help="search schedules of the simulated server")
     one.add_argument("--seeds", type=positive, default=1000, metavar="N", help="how many (1000)")
     one.add_argument("--first", type=positive, default=1, metavar="N", help="the first one (1)")
@@ -110,7 +120,6 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("history", metavar="RUN", help="a run's folder")
     one.add_argument("--only", metavar="ID,ID")
     one.set_defaults(run=judge_command)
-    return top
 
 
 def faults(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from masterwork.catalogue import words
 from masterwork.conditions import NAMES, Condition
 from masterwork.logbook import parse
-from masterwork.server import pattern
+from masterwork.pattern import pattern
 from masterwork.state import State
 from masterwork.units import conf_time, parse_bytes, parse_ns, show_ns
 from masterwork.verdicts import (HOLDS, ORDER, UNKNOWN, VIOLATED, StoryResult, Verdict, add_up,

@@ -535,6 +535,9 @@ int connections_init(struct worker *w)
 void connections_free(struct worker *w)
 {
     for (uint32_t i = 0; w->connections != NULL && i < w->args->conf->worker_connections; i++) {
+        if (w->connections[i].conn.state !=
+            CONN_CLOSED) /* a worker that must go says what it cut */
+            connection_record_close(&w->connections[i], CONN_WHY_DRAIN);
         flight_give(w, w->connections[i].flight);
         buffer_give(w, w->connections[i].in);
         shake_end(&w->connections[i]);

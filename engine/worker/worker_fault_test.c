@@ -85,6 +85,19 @@ static void vanish_leaves_neither_answer_nor_trace(void **state)
     assert_int_equal(recorded(HIST_ENGINE_CLOSE, 0), 0);
 }
 
+/* A worker that is told to stop goes at once; what it cuts it still tells of. */
+static void what_a_stop_cuts_is_recorded(void **state)
+{
+    (void)state;
+    rig_start(EVENTS, site);
+    struct rig_client *client = rig_connect();
+    client_send(client, GET("/stream?ms=20", "7"));
+    RIG_UNTIL(RIG_COUNTER(requests) == 1);
+    kill(rig->pid, SIGTERM);
+    RIG_UNTIL(recorded(HIST_ENGINE_CLOSE, 7) == 1);
+    client_close(client);
+}
+
 static void bodies_are_the_neighbours(void **state)
 {
     (void)state;
@@ -483,6 +496,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(vanish_leaves_neither_answer_nor_trace),
+        TEST(what_a_stop_cuts_is_recorded),
         TEST(bodies_are_the_neighbours),
         TEST(bodies_are_of_another_generation),
         TEST(requests_are_executed_twice),

@@ -3,20 +3,25 @@
     python3 -m masterwork.backend SOCKET
 
 Listens on a unix socket, prints "ready", and goes when its standard input ends. It speaks just
-enough HTTP for a reverse proxy.
+enough HTTP for a reverse proxy. A line on its standard input is a mood, which it obeys from then on
+and says back: it may also refuse, stall, trickle and reset.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import pathlib
 import sys
 from urllib.parse import parse_qs, urlsplit
 
-from masterwork.server import pattern
+from masterwork.pattern import pattern
 
 HEAD_LIMIT = 1 << 16
 STEP_MS = 10
+MOODS = ("well", "refuse", "stall", "trickle", "reset")
+STALL_S = 3600.0
+TRICKLE_S = 0.05
 
 Query = dict[str, list[str]]
 
@@ -110,6 +115,25 @@ HANDLERS = {"/echo": echo, "/slow": slow, "/bytes": download, "/upload": upload,
             "/tunnel": tunnel}
 
 
+mood = "well"
+
+
+async def suffer(writer: asyncio.StreamWriter) -> bool:
+    """What the mood does to a request that was read. True: nothing is left of it."""
+    if mood == "stall":
+        await asyncio.sleep(STALL_S)
+    elif mood in ("reset", "refuse"):  # connections that were there already
+        writer.transport.abort()
+        return True
+    elif mood == "trickle":
+        for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b"." * 20:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(TRICKLE_S)
+        return True
+    return False
+
+
 async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """One request. May another one follow?"""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -118,6 +142,8 @@ async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     headers = {name.strip().lower(): value.strip()
                for name, _, value in (line.partition(":") for line in head[1:])}
     handler = HANDLERS.get(url.path)
+    if await suffer(writer):
+        return False
     if handler is None:
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         return False
@@ -136,12 +162,24 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.wait_closed()
 
 
+async def listen(path: str) -> asyncio.Server:
+    pathlib.Path(path).unlink(missing_ok=True)
+    return await asyncio.start_unix_server(serve, path, limit=HEAD_LIMIT)
+
+
 async def main(path: str) -> None:
-    server = await asyncio.start_unix_server(serve, path, limit=HEAD_LIMIT)
+    """Refusing is not listening: the path stays, and nobody is behind it."""
+    global mood
+    server = await listen(path)
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
-    async with server:
-        await loop.run_in_executor(None, sys.stdin.buffer.read)
+    while word := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
+        if "refuse" in (word, mood) and word != mood:
+            server.close()
+            server = await listen(path) if word != "refuse" else server
+        mood = word
+        print(mood, flush=True)
+    server.close()
 
 
 if __name__ == "__main__":

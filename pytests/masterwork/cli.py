@@ -17,6 +17,7 @@ from masterwork.paths import program
 from masterwork.sensitivity import sensitivity
 from masterwork.simulate import simulate
 from masterwork.stories import all_stories, find_story
+from masterwork.swarm import SAFETY_S, swarm
 from masterwork.sweep import LIFE, MAX_CALLS, MODES, sweep
 from masterwork.targets import all_targets
 from masterwork.verbs import VERBS
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     add_common(one)
     one.set_defaults(run=sensitivity)
     add_sweep(commands)
+    add_swarm(commands)
     add_tools(commands)
     return top
 
@@ -91,6 +93,27 @@ def add_sweep(commands) -> None:
     one.add_argument("--json", metavar="FILE", help="write what was found as JSON")
     add_common(one)
     one.set_defaults(run=sweep)
+
+
+def add_swarm(commands) -> None:
+    one = commands.add_parser("swarm", help="nemeses and faults drawn from a seed, then calm",
+                              description="Load, and nemeses drawn from the seed; then they stop "
+                              "and the tree must converge. The schedule is kept as a story.")
+    one.add_argument("target", nargs=1, metavar="TARGET",
+                     help="engine, nginx, ... or your ./server.toml")
+    duration = one.add_mutually_exclusive_group()
+    duration.add_argument("--seconds", type=positive, default=SAFETY_S, metavar="N",
+                          help=f"of nemeses (default {SAFETY_S})")
+    duration.add_argument("--minutes", type=positive, metavar="M", help="the same in minutes")
+    one.add_argument("--runs", type=positive, default=1, metavar="N",
+                     help="so many seeds, from --seed on (default 1)")
+    one.add_argument("--strict", action="store_true",
+                     help="findings (failures where nothing was promised) fail too")
+    one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
+    one.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML")
+    one.add_argument("--keep", action="store_true", help="keep the runs that hold too")
+    add_common(one)
+    one.set_defaults(run=swarm, over="plain")
 
 
 def add_tools(commands) -> None:

@@ -17,17 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from masterwork import ending, logbook, looking, nemesis, reloading, schedule, simulator, upgrading
+from masterwork import (ending, logbook, looking, nemesis, reloading, resources, schedule,
+                        simulator, upgrading)
 from masterwork.catalogue import fault_points, guarantees
 from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import program
 from masterwork.stage import Stage
-from masterwork.stories import Sabotage, Story
+from masterwork.stories import MACHINE, Sabotage, Story
 from masterwork.targets import Target
 from masterwork.units import NS, show_ns
-from masterwork.verbs import (Adopt, Arm, Ask, Check, Config, Disarm, Knock, Limit, Load, Observe,
-                              Phase, Reload, Repeat, Rotate, Said, Signal, Status, Step, Stop,
-                              Storm, Upgrade, Wait)
+from masterwork.verbs import (Adopt, Arm, Ask, Backend, Cgroup, Check, Config, Crowd, Disarm, Fill,
+                              Freeze, Knock, Limit, Load, Observe, Phase, Reload, Repeat, Rotate,
+                              Said, Signal, Starve, Status, Step, Stop, Storm, Undo, Upgrade, Wait)
 from masterwork.verdicts import HOLDS, UNKNOWN, StoryResult, Verdict
 
 STOP_NS = 15 * NS["s"]
@@ -83,7 +84,12 @@ def beyond_shim(story: Story) -> list[str]:
 
 def why_not(story: Story, target: Target, over: str = "plain") -> str:
     """Why this story cannot be staged on this target, '' if it can."""
-    missing = [need for need in story.needs if need not in target.features]
+    for need in story.needs:
+        if need in MACHINE and resources.why_not(need):
+            return resources.why_not(need)
+    if story.server.clock_ahead_ns and target.params.get("engine_trace"):
+        return f"{target.name} writes a history of its own, which would be on another clock"
+    missing = [need for need in story.needs if need not in (*target.features, *MACHINE)]
     if needs_shim(story, target):
         if names := beyond_shim(story):
             return f"{target.name} has no fault point {', '.join(names)}"
@@ -109,7 +115,8 @@ def stage(play: Play) -> StoryResult:
     server."""
     story, target = play.story, play.target
     result = StoryResult(story.name, target.name, folder=str(play.folder), seed=play.seed,
-                         sabotage=play.sabotage.plan if play.sabotage else "")
+                         sabotage=play.sabotage.plan if play.sabotage else "",
+                         file=play.story.own_file)
     result.skipped = why_not(story, target, play.over)
     if result.skipped:
         result.guarantees = [Verdict(name, UNKNOWN, f"not staged: {result.skipped}")
@@ -152,6 +159,13 @@ class Performance:
             Signal: lambda step: nemesis.send(world, step),
             Storm: lambda step: nemesis.begin_storm(world, step),
             Limit: lambda step: nemesis.limit(world, step),
+            Freeze: lambda step: nemesis.freeze(world, step),
+            Cgroup: lambda step: nemesis.cgroup(world, step),
+            Fill: lambda step: resources.fill(world, step.disk),
+            Crowd: lambda step: resources.crowd(world, step.count),
+            Starve: lambda step: nemesis.starve(world, step),
+            Backend: lambda step: nemesis.backend(world, step),
+            Undo: lambda step: world.undo(step.what),
             Config: lambda step: reloading.write(world, step.changes),
             Check: lambda step: reloading.check(world, step),
             Reload: lambda step: reloading.perform(world, step),

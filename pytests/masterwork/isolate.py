@@ -19,6 +19,7 @@ from pathlib import Path
 
 from masterwork.director import Play, stage
 from masterwork.errors import MasterworkError
+from masterwork.guardian import wait_for
 from masterwork.tree import become_subreaper, descendants, die_with_parent, kill_all
 from masterwork.units import NS
 from masterwork.verdicts import StoryResult
@@ -119,12 +120,16 @@ class Runner:
             f"exit {os.WEXITSTATUS(status)}"
         return StoryResult(
             self.play.story.name, self.play.target.name, folder=str(self.play.folder),
+            file=self.play.story.own_file,
             seed=self.play.seed, seconds=time.monotonic() - self.begun,
             error=limit if self.late else f"the director ended without a verdict ({ended})")
 
 
 def _clear_orphans(before: set[int]) -> None:
-    """Kills what a runner that died left to us: children of ours that nobody here started."""
+    """Kills what a runner that died left to us: children of ours that nobody here started. Its
+    guardian is let finish first."""
+    wait_for([item.pid for item in descendants(os.getpid())
+              if item.parent == os.getpid() and item.pid not in before])
     for item in descendants(os.getpid()):
         if item.parent == os.getpid() and item.pid not in before | _runners:
             kill_all(item.pid)
@@ -165,6 +170,7 @@ def _staged(play: Play) -> StoryResult:
     except Exception:
         why = "the director failed: " + traceback.format_exc()
     return StoryResult(play.story.name, play.target.name, error=why, folder=str(play.folder),
+                       file=play.story.own_file,
                        seed=play.seed, seconds=time.monotonic() - begun)
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import resource
 import signal as signals
 import subprocess
 import time
 
-from masterwork.errors import HarnessError
+from masterwork import resources
+from masterwork.guardian import identity
 from masterwork.paths import program
 from masterwork.stage import Stage
 from masterwork.tree import process
 from masterwork.units import NS
-from masterwork.verbs import Limit, Signal, Storm
+from masterwork.verbs import Backend, Cgroup, Freeze, Limit, Signal, Starve, Storm
 
-RESOURCES = {"nofile": resource.RLIMIT_NOFILE, "as": resource.RLIMIT_AS,
-             "nproc": resource.RLIMIT_NPROC, "cpu": resource.RLIMIT_CPU}
 TARGET_WORDS = {"worker": "worker", "last-worker": "worker", "all-workers": "worker",
                 "all": "all", "master": "master", "new-master": "master",
                 "group": "group"}
@@ -54,7 +52,11 @@ def send_now(stage: Stage, step: Signal) -> int:
     for pid in receivers(stage, step.to):
         before = time.monotonic_ns()
         # What the witness saw may be over: a pid is signalled only while it is of this tree.
-        if is_of_tree(stage, pid) and stage.server.signal(step.signal, pid):
+        if not is_of_tree(stage, pid):
+            continue
+        if step.signal == signals.SIGSTOP:
+            stopping(stage, pid)
+        if stage.server.signal(step.signal, pid):
             sent += 1
             stage.record.put("director.signal", before, pid=pid, a=step.signal,
                              b=stage.record.word("target", TARGET_WORDS[step.to]),
@@ -79,7 +81,7 @@ def send_group(stage: Stage, number: int) -> None:
 
 def begin_storm(stage: Stage, step: Storm) -> None:
     """Starts mw-fault storm beside the story; `storms` counts those still under way."""
-    names = step.signals.split(",")
+    names = [name.split(":")[0] for name in step.signals.split(",")]
     number = (int(signals.Signals[f"SIG{names[0]}"]) if len(names) == 1 else STORM_NUMBER_MIXED)
     history = stage.history / f"storm-{stage.next_number()}.mwh"
     argv = [str(program("mw-fault")), "storm", "--pid", str(stage.server.pid), "--to", step.to,
@@ -91,15 +93,56 @@ def begin_storm(stage: Stage, step: Storm) -> None:
     stage.state.storms = len(stage.storms)
 
 
+def chosen(stage: Stage, to: str) -> list[int]:
+    """Whom a verb is about that does something to processes one by one."""
+    found = receivers(stage, to)
+    return found[:1] if to in ("worker", "last-worker") else found
+
+
 def limit(stage: Stage, step: Limit) -> str:
-    """Changes the soft limit of running processes."""
-    found = receivers(stage, step.to)
-    for pid in found[:1] if step.to in ("worker", "last-worker") else found:
-        try:
-            hard = resource.prlimit(pid, RESOURCES[step.resource])[1]
-            resource.prlimit(pid, RESOURCES[step.resource], (step.value, hard))
-        except ProcessLookupError:
-            return f"{pid} was gone before its limit was changed"
-        except PermissionError as error:
-            raise HarnessError(f"prlimit of {pid}: {error}") from None
+    return resources.limit(stage, step.resource, step.value, chosen(stage, step.to))
+
+
+def cgroup(stage: Stage, step: Cgroup) -> str:
+    return resources.cgroup(stage, step.controller, step.value, chosen(stage, step.to))
+
+
+def starve(stage: Stage, step: Starve) -> None:
+    resources.starve(stage, chosen(stage, step.to))
+
+
+def freeze(stage: Stage, step: Freeze) -> str:
+    """Rounds begin by an absolute clock; between two the processes go on as if nothing were."""
+    begun = time.monotonic_ns()
+    for number in range(step.times):
+        due = begun + number * step.every_ns
+        stage.until(lambda: time.monotonic_ns() >= due, max(1, due - time.monotonic_ns()))
+        stop = Signal(step.index, step.text, int(signals.SIGSTOP), step.to)
+        complaint = send(stage, stop)
+        stage.until(lambda: False, step.lasting_ns)
+        stage.undo("signal")
+        if complaint:
+            return complaint
+    return ""
+
+
+def stopping(stage: Stage, pid: int) -> None:
+    """Before a process is stopped: whatever becomes of us, it goes on one day."""
+    def go_on() -> None:
+        before = time.monotonic_ns()
+        if stage.server.signal(signals.SIGCONT, pid):
+            stage.record.put("director.signal", before, pid=pid, a=int(signals.SIGCONT),
+                             b=stage.record.word("target", "master" if pid == stage.server.pid
+                                                 else "worker"), c=time.monotonic_ns())
+    stage.hold("signal", "go_on", identity(pid))
+    stage.to_undo("signal", go_on)
+
+
+def backend(stage: Stage, step: Backend) -> str:
+    """Changes the mood of the application behind the server; it is well again at the end."""
+    if not stage.server.helper:
+        return f"{stage.target.name} has no application behind it"
+    if step.mood != "well" and "backend" not in stage.undoings:
+        stage.to_undo("backend", lambda: stage.server.tell_helper("well"))
+    stage.server.tell_helper(step.mood)
     return ""

@@ -26,18 +26,19 @@ from masterwork import ending, reloading
 from masterwork import nemesis as nemesis_module
 from masterwork.catalogue import words
 from masterwork.conditions import Condition
-from masterwork.director import Play
+from masterwork.director import Performance, Play
 from masterwork.director import judge as judge_history
 from masterwork.errors import InputError
 from masterwork.isolate import run_one
 from masterwork.record import vocabulary
 from masterwork.report import evidence_lines, repeat_command
 from masterwork.runs import new_folder
+from masterwork.schema import Table
 from masterwork.stage import Stage
 from masterwork.stories import USUAL_SURFACE, Load, Server, load_story
 from masterwork.targets import find_target
 from masterwork.units import parse_ns
-from masterwork.verbs import Changes, Reload, Signal, signal_number_of
+from masterwork.verbs import (Changes, Context, Reload, Signal, read_step, signal_number_of)
 from masterwork.verdicts import HOLDS, UNKNOWN, VIOLATED, StoryResult, Verdict
 
 
@@ -111,7 +112,7 @@ def describe(result: StoryResult, broken: list[Verdict], seed: int) -> str:
         lines += [f"  {line}" for line in evidence_lines(item)]
     lines += result.trouble
     lines.append(f"run: {result.folder}")
-    lines.append(repeat_command(result.target, result, seed))
+    lines.append(repeat_command(result.target, result))
     return "\n".join(lines)
 
 
@@ -189,6 +190,19 @@ class Nemesis:
     def kill(self, target: Playground, to: str = "worker") -> None:
         self.signal(target, "KILL", to)
 
+    def do(self, target: Playground, **step: Any) -> None:
+        """Any step of a story, in its words: nemesis.do(target, freeze="worker", lasting="60ms").
+        What it did is undone when the test ends, or by nemesis.undo()."""
+        stage = target.stage
+        context = Context(tuple(load.name for load in stage.loads), words("outcome"))
+        performance = Performance(stage, None)
+        performance.perform(read_step(Table(step, "nemesis.do"), context, "1"))
+        if performance.trouble:
+            pytest.fail("\n".join(performance.trouble), pytrace=False)
+
+    def undo(self, target: Playground, what: str = "all") -> None:
+        target.stage.undo(what)
+
     def arm(self, target: Playground, plan: str) -> None:
         target.stage.arm(plan)
 
@@ -261,7 +275,7 @@ def prober() -> Callable[..., Load]:
 
 @pytest.fixture
 def nemesis() -> Nemesis:
-    """Signals and faults."""
+    """Signals, faults, and everything else that a story can do to a server."""
     return Nemesis()
 
 

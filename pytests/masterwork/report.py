@@ -112,9 +112,10 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def repeat_command(target: str, result: StoryResult, seed: int, over: str = "plain") -> str:
+def repeat_command(target: str, result: StoryResult, over: str = "plain") -> str:
+    story = result.file or result.name
     more = f" --over {over}" if over != "plain" else ""
-    return f"{command_name()} verify {target} --story {result.name} --seed {seed}{more}"
+    return f"{command_name()} verify {target} --story {story} --seed {result.seed}{more}"
 
 
 def commit() -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -17,6 +18,7 @@ from masterwork.errors import HarnessError, NotServing
 from masterwork.paths import TARGETS, bin_folder, program
 from masterwork.ports import Port
 from masterwork.probe import Answer, get
+from masterwork.resources import set_clock_ahead
 from masterwork.stories import Server as ServerWishes
 from masterwork.targets import Target
 from masterwork.tree import die_with_parent, is_alive, wait_until
@@ -24,7 +26,6 @@ from masterwork.units import conf_time
 
 READY_S = 10.0
 PACKAGE = Path(__file__).resolve().parents[1]
-PATTERN_PERIOD = 89
 UNKNOWN_STATUS = (1 << 64) - 1
 
 BAD_LINES = {
@@ -33,12 +34,6 @@ BAD_LINES = {
     "bad-value": "worker_processes many;",
     "unclosed-brace": "http {",
 }
-
-
-def pattern(count: int) -> bytes:
-    """The bytes of scenarios/history/pattern.h from offset 0."""
-    block = bytes(33 + (i + i // PATTERN_PERIOD) % PATTERN_PERIOD for i in range(PATTERN_PERIOD**2))
-    return (block * (count // len(block) + 1))[:count]
 
 
 def make_certificate(folder: Path) -> None:
@@ -160,12 +155,15 @@ class Server:
         argv = [self.fill(word) for word in words]
         if self.shim:
             argv = [str(program("mw-fault")), "run", "--board", str(self.board), "--", *argv]
+        ahead_ns = self.wishes.clock_ahead_ns
         with open(self.folder / "server.out", "ab") as out:
             try:
                 self.process = subprocess.Popen(argv, cwd=self.folder, env=environment,
                                                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                                start_new_session=True)
-            except OSError as error:
+                                                start_new_session=True,
+                                                preexec_fn=(partial(set_clock_ahead, ahead_ns)
+                                                            if ahead_ns else None))
+            except (OSError, subprocess.SubprocessError) as error:
                 raise HarnessError(f"{self.target.name}: {argv[0]} cannot be run: {error}"
                                    ) from None
         if self.wishes.daemon:
@@ -203,6 +201,15 @@ class Server:
         if self.helper.stdout.readline() != b"ready\n":
             raise HarnessError(f"{self.target.name}: the helper {' '.join(argv)} did not start: "
                                f"{(self.folder / 'helper.out').read_text()[-400:]}")
+
+    def tell_helper(self, mood: str) -> None:
+        """How the application is to behave from now on; returns when it does."""
+        assert self.helper and self.helper.stdin and self.helper.stdout
+        self.helper.stdin.write(mood.encode() + b"\n")
+        self.helper.stdin.flush()
+        answer = self.helper.stdout.readline().decode().strip()
+        if answer != mood:
+            raise HarnessError(f"the helper was told to {mood} and said {answer!r}")
 
     def is_running(self) -> bool:
         return self.exit_status() is None and self.process is not None

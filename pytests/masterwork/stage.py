@@ -14,13 +14,18 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from masterwork import resources
 from masterwork.errors import HarnessError, NotServing
+from masterwork.guardian import Guardian, identity
 from masterwork.paths import program
+from masterwork.pattern import pattern
 from masterwork.programs import Loop, Witness
 from masterwork.record import Recorder
-from masterwork.server import Server, pattern
+from masterwork.server import Server
 from masterwork.state import State
 from masterwork.stories import Load
 from masterwork.stories import Server as ServerWishes
@@ -80,13 +85,17 @@ class Stage:
         self.state = State()
         self.loop = Loop()
         self.storms: list[subprocess.Popen[str]] = []
+        self.burners: list[subprocess.Popen[bytes]] = []
         self.sequence = 0
         self.rotations = 0
         self.rules: list[int] = []
         self.spell: list[int] = []
         self.spell_until_ns = 0
         self.stopped = False
+        self.session_held = False
         self.others: set[int] = set()
+        # What nemeses did that is not undone yet, by the verb that did it.
+        self.undoings: dict[str, list[Callable[[], None]]] = {}
         self.prober: Witness | None = None
         self.watch: Witness | None = None
         self._fired_at, self._fired = 0, 0
@@ -100,7 +109,9 @@ class Stage:
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.history.mkdir(parents=True)
-        (self.folder / "logs").mkdir()
+        for name in ("logs", "state"):
+            (self.folder / name).mkdir()
+        self.guardian = Guardian(self.folder)
         self.record = Recorder(self.history / "director.mwh")
         has_faults = self.shim or "faults" in self.target.features
         self.board = self.folder / "board" if has_faults else None
@@ -113,6 +124,7 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         try:
+            self.undo("all")
             for storm in self.storms:
                 storm.kill()
                 storm.wait()
@@ -120,7 +132,8 @@ class Stage:
         finally:
             self.server.close()
             self.record.close()
-            kill_all(os.getpid(), self.others)
+            kill_all(os.getpid(), self.others | {self.guardian.pid})
+            self.guardian.close()
             left = [item for item in descendants(os.getpid(), self.others)
                     if item.state not in "ZX"]
             if left:
@@ -146,7 +159,11 @@ class Stage:
         self.write_config(1, valid=True)
         if self.board and not self.board.exists():
             self.fault("arm")
+        for name in self.wishes.disks:
+            resources.mount(self, name)
         self.server.start(self.history)
+        if self.guardian.count:
+            self._hold_session()
         self.state.master = self.server.pid
         self._start_watch()
         self.server.wait_ready(self._tend)
@@ -241,7 +258,8 @@ class Stage:
     def own_pids(self) -> set[int]:
         """Processes below us that are the harness's, or were there before the stage."""
         pids = {witness.pid for witness in self.loop.witnesses} | self.others
-        pids |= {storm.pid for storm in self.storms}
+        pids |= {storm.pid for storm in self.storms} | {self.guardian.pid}
+        pids |= {burner.pid for burner in self.burners}
         return pids | {self.server.helper.pid} if self.server.helper else pids
 
     def finish_load(self) -> None:
@@ -256,6 +274,29 @@ class Stage:
 
     def has_load(self, name: str) -> bool:
         return any(load.name == name for load in self.loads)
+
+    # ---- what nemeses do -----------------------------------------------------------------------
+
+    def hold(self, verb: str, way: str, *arguments: Any) -> None:
+        """To be called before something is done that the guardian undoes when nobody else does."""
+        self._hold_session()
+        number = self.guardian.hold(way, *arguments)
+        self.to_undo(verb, lambda: self.guardian.release(number))
+
+    def _hold_session(self) -> None:
+        """Where something is to be undone, the server is not to outlive us either."""
+        if self.server.pid and not self.session_held:
+            self.session_held = True
+            self.guardian.hold("end_session", identity(self.server.pid))
+
+    def to_undo(self, verb: str, undo: Callable[[], None]) -> None:
+        self.undoings.setdefault(verb, []).append(undo)
+
+    def undo(self, what: str) -> None:
+        """Undoes what one verb did, or "all", last first."""
+        for verb in list(self.undoings) if what == "all" else [what]:
+            for undo in reversed(self.undoings.pop(verb, [])):
+                undo()
 
     # ---- faults --------------------------------------------------------------------------------
 
@@ -275,6 +316,8 @@ class Stage:
 
     def arm(self, plan: str) -> None:
         """Arms rules of the story; a sabotage's are armed by fault() and not counted as its own."""
+        if self.guardian.count and self.board and "arm" not in self.undoings:
+            self.hold("arm", "disarm", str(program("mw-fault")), str(self.board))
         self.rules += self._armed(plan)
 
     def _armed(self, plan: str) -> list[int]:
@@ -282,9 +325,17 @@ class Stage:
 
     def disarm(self, what: str) -> None:
         """Disarms the story's rules: "all", or their numbers counted from 0 as it armed them."""
-        chosen = self.rules if what == "all" else [self.rules[int(word)] for word in what.split()]
+        chosen = (self._still_armed() if what == "all"
+                  else [self.rules[int(word)] for word in what.split()])
         if chosen:
             self.fault("disarm", *(str(index) for index in chosen))
+
+    def _still_armed(self) -> list[int]:
+        if not self.rules:
+            return []
+        status = json.loads(self.fault("status", "--json"))
+        return [rule["index"] for rule in status["rules"]
+                if rule["armed"] and rule["index"] in self.rules]
 
     def fired(self) -> int:
         """How many of the story's faults have fired; asked at most so often."""

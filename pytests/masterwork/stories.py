@@ -19,9 +19,11 @@ from masterwork.verbs import Arm, Context, Repeat, Step, Storm, read_steps
 SURFACES = ("echo", "slow", "download", "upload", "post", "stream", "tunnel", "early", "status")
 USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "stream": "stream",
                  "tunnel": "tunnel", "early": "early"}
+# What the machine must allow, whatever the target is (masterwork/resources.py).
+MACHINE = ("mounts", "memory-cgroup", "pids-cgroup", "time-namespace")
 NEEDS = ("root", "faults", "shim", "watchdog", "backoff", "reload-timeout", "reload-report",
-         "connections-limit", "reuseport", "resize", "upgrade",
-         "generations-limit", "tls", "status")
+         "connections-limit", "reuseport", "resize", "upgrade", "generations-limit", "tls",
+         "status", "helper", *MACHINE)
 BLOCKS = ("main", "events", "http", "server")
 
 
@@ -43,6 +45,9 @@ class Server:
     reuseport: bool = False
     generations: int = 0
     daemon: bool = False
+    # Folders of the run that are small disks of their own, to be filled; a clock that is ahead.
+    disks: tuple[str, ...] = ()
+    clock_ahead_ns: int = 0
     directives: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -88,6 +93,11 @@ class Story:
         return self.name.split("/")[0]
 
     @property
+    def own_file(self) -> str:
+        """Where it is, unless its name says so."""
+        return "" if STORIES in self.file.resolve().parents else str(self.file)
+
+    @property
     def short_name(self) -> str:
         return self.name.replace("/", "-")
 
@@ -112,6 +122,8 @@ def _read_server(table: Table) -> Server:
         reuseport=table.boolean("reuseport", False),
         generations=table.integer("generations", 0),
         daemon=table.boolean("daemon", False),
+        disks=tuple(table.strings("disks", [])),
+        clock_ahead_ns=table.duration("clock_ahead", 0),
         directives=directives)
     table.done()
     return server

@@ -35,8 +35,9 @@ MAX_CALLS = 20
 # The phases of a server's life, each a story that reaches every call of it quickly.
 LIFE = ("start", "reload", "upgrade", "stop")
 # A call that carries a client's bytes takes the client's request with it when it fails: there is
-# nothing to hold. A clock and a sleep do not fail.
-HOPELESS = ("net.recv", "net.send", "net.sendfile", "time.now", "time.sleep")
+# nothing to hold. A clock and a sleep do not fail; nor does a write to a pipe or eventfd, unless it
+# is full, and then its reader wakes up all the same.
+HOPELESS = ("net.recv", "net.send", "net.sendfile", "ipc.write", "time.now", "time.sleep")
 # What a call that may not succeed cannot but leave undone, if the server's error log says so.
 SAID = {"fs.unlink": ("drain/clean-exit", "cannot be removed")}
 

@@ -10,7 +10,9 @@ import signal as signals
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from masterwork.backend import MOODS
 from masterwork.conditions import Condition
+from masterwork.resources import CGROUP_FILES, LIMITS
 from masterwork.schema import Table
 from masterwork.units import NS
 
@@ -21,6 +23,10 @@ UPGRADES = ("ready", "failed", "refused")
 REPORTS = ("ok", "refused", "undone", "superseded")
 STORM_TARGETS = ("master", "worker", "all", "group")
 WITHIN = 10 * NS["s"]
+# Receivers of what is done to processes one by one.
+GROUPS = tuple(name for name in RECEIVERS if name != "group")
+CROWD_MAX = 2000
+UNDOABLE = ("all", "signal", "freeze", "prlimit", "cgroup", "fill", "crowd", "starve", "backend")
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,48 @@ class Limit(Step):
 
 
 @dataclass(frozen=True)
+class Freeze(Step):
+    """Stopped for a while and let go on, again and again; in between they stay as they are."""
+
+    to: str
+    lasting_ns: int
+    times: int
+    every_ns: int
+
+
+@dataclass(frozen=True)
+class Cgroup(Step):
+    controller: str
+    value: int
+    to: str
+
+
+@dataclass(frozen=True)
+class Fill(Step):
+    disk: str
+
+
+@dataclass(frozen=True)
+class Crowd(Step):
+    count: int
+
+
+@dataclass(frozen=True)
+class Starve(Step):
+    to: str
+
+
+@dataclass(frozen=True)
+class Backend(Step):
+    mood: str
+
+
+@dataclass(frozen=True)
+class Undo(Step):
+    what: str
+
+
+@dataclass(frozen=True)
 class Repeat(Step):
     times: int
     every_ns: int
@@ -213,7 +261,7 @@ def _signal(table: Table, _: Context, base: dict) -> Step:
 def _storm(table: Table, _: Context, base: dict) -> Step:
     names = table.string("storm")
     for name in names.split(","):
-        signal_number(table, "storm", name)
+        signal_number(table, "storm", name.split(":")[0])
     return Storm(**base, signals=names, to=table.one_of("to", STORM_TARGETS, "master"),
                  rate=table.integer("rate", least=1), count=table.integer("count", least=1))
 
@@ -312,8 +360,44 @@ def _stop(table: Table, _: Context, base: dict) -> Step:
 
 
 def _limit(table: Table, _: Context, base: dict) -> Step:
-    return Limit(**base, resource=table.one_of("prlimit", ("nofile", "as", "nproc", "cpu")),
+    return Limit(**base, resource=table.one_of("prlimit", LIMITS),
                  value=table.integer("value"), to=table.one_of("to", RECEIVERS, "all-workers"))
+
+
+def _freeze(table: Table, _: Context, base: dict) -> Step:
+    step = Freeze(**base, to=table.one_of("freeze", GROUPS), lasting_ns=table.duration("lasting"),
+                  times=table.integer("times", 1, least=1), every_ns=table.duration("every", 0))
+    if step.times > 1 and step.every_ns <= step.lasting_ns:
+        raise table.error("every", "must be longer than lasting: in between they go on")
+    return step
+
+
+def _cgroup(table: Table, _: Context, base: dict) -> Step:
+    return Cgroup(**base, controller=table.one_of("cgroup", CGROUP_FILES),
+                  value=table.size("max"), to=table.one_of("to", GROUPS, "all"))
+
+
+def _fill(table: Table, _: Context, base: dict) -> Step:
+    return Fill(**base, disk=table.string("fill"))
+
+
+def _crowd(table: Table, _: Context, base: dict) -> Step:
+    count = table.integer("crowd", least=1)
+    if count > CROWD_MAX:
+        raise table.error("crowd", f"at most {CROWD_MAX} connections are expected, not {count}")
+    return Crowd(**base, count=count)
+
+
+def _starve(table: Table, _: Context, base: dict) -> Step:
+    return Starve(**base, to=table.one_of("starve", GROUPS))
+
+
+def _backend(table: Table, _: Context, base: dict) -> Step:
+    return Backend(**base, mood=table.one_of("backend", MOODS))
+
+
+def _undo(table: Table, _: Context, base: dict) -> Step:
+    return Undo(**base, what=table.one_of("undo", UNDOABLE))
 
 
 def _repeat(table: Table, context: Context, base: dict) -> Step:
@@ -345,7 +429,14 @@ VERBS: dict[str, tuple[Reader, str]] = {
     "rotate": (_rotate, "rename the access log and ask the server to reopen"),
     "ask": (_ask, "send a control signal whose effect must be seen: the log is reopened"),
     "stop": (_stop, "stop the server: graceful, fast, or kill the master"),
-    "prlimit": (_limit, "change a limit of running processes"),
+    "prlimit": (_limit, "change a limit of running processes: " + ", ".join(LIMITS)),
+    "freeze": (_freeze, "stop processes for `lasting` and let them go on, `times`, one `every`"),
+    "cgroup": (_cgroup, "a control group with a `max` of memory or pids for processes"),
+    "fill": (_fill, "fill one of the server's `disks` to the last byte"),
+    "crowd": (_crowd, "connect so often and say nothing"),
+    "starve": (_starve, "let busy processes have the CPU before these"),
+    "backend": (_backend, "the application behind the server: " + ", ".join(MOODS)),
+    "undo": (_undo, "undo what a verb did: " + ", ".join(UNDOABLE)),
     "repeat": (_repeat, "do the steps so many times, one round `every` so often"),
     "wait": (_wait, "until a condition holds, at most `within`"),
     "rate": (_rate, "change the rate `of` a load"),

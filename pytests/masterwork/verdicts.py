@@ -57,6 +57,8 @@ class StoryResult:
     error: str = ""
     folder: str = ""
     seed: int = 1
+    # Of a story that is not one of ours, '' of one that is known by its name.
+    file: str = ""
     sabotage: str = ""
 
     @property

@@ -141,7 +141,7 @@ def print_end(out: Console, args: Namespace, totals: list, results: list[StoryRe
     if to_blame:
         place = report.commit()
         out.print(Text(f"repeat it (commit {place or 'unknown'}): "
-                       + report.repeat_command(args.target[0], to_blame, args.seed, args.over)),
+                       + report.repeat_command(args.target[0], to_blame, args.over)),
                   soft_wrap=True)
 
 

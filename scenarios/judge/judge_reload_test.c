@@ -71,6 +71,12 @@ static void zero_loss_tells_apart(void **state)
           BASELINE GOOD LOADED HEARD_LATE "1.7 director.signal pid=11 a=SIGSTOP b=worker\n");
     VIOLATED(reload_zero_loss,
              BASELINE GOOD LOADED HEARD_LATE "1.7 director.signal pid=12 a=SIGSTOP b=worker\n");
+    /* An earlier signal had told its worker to go: its 2 s count from then. */
+#define LONG_TOLD                                                                                  \
+    "1.25 fresh conn=9 req=9 slot=0 end=truncated took=1900ms\n1.2501 engine.accept conn=9 "       \
+    "pid=11\n"
+    HOLDS(reload_zero_loss, BASELINE GOOD LOADED LONG_TOLD "1.1 engine.drain pid=11\n");
+    VIOLATED(reload_zero_loss, BASELINE GOOD LOADED LONG_TOLD "1.1 engine.drain pid=12\n");
     /* Longer than the server may drain (2 s). */
     HOLDS(reload_zero_loss,
           BASELINE GOOD LOADED "1.9 fresh conn=9 req=9 slot=0 end=truncated took=2150ms\n");
@@ -367,6 +373,12 @@ static void no_lost_signal(void **state)
                 "2.5", "2", "1",
                 "undone") "2.2 fault.fired pid=13 a=worker.boot b=0x400000000\n" GET("4.5", "5",
                                                                                      "1", "11"));
+    /* A fault had it refused; a refusal without one explains nothing. */
+#define REFUSED CONFIG("1.9", "2") ASK("2", "2", "1") TOLD("2.5", "2", "1", "refused")
+    UNKNOWN(
+        reload_no_lost_signal, STORY_SERVER FIRST REFUSED
+        "2.2 fault.fired pid=10 a=master.reload.parse b=0x400000000\n" GET("4.5", "5", "1", "11"));
+    VIOLATED(reload_no_lost_signal, STORY_SERVER FIRST REFUSED GET("4.5", "5", "1", "11"));
     HOLDS(reload_no_lost_signal, STORY_SERVER FIRST GOOD GET("2.3", "5", "2", "13") CONFIG("3", "3")
                                      GET("6", "6", "2", "13"));
     UNKNOWN(reload_no_lost_signal, STORY_SERVER FIRST);

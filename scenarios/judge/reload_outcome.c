@@ -372,8 +372,9 @@ static void lost_observe(struct judge_context *c, const struct hist_record *r)
         break;
     case HIST_ENGINE_RELOADED:
     case HIST_DIRECTOR_RELOADED:
-        /* A fault that undid the reload is not a signal lost. */
-        if (l->asked.kind != HIST_NONE && r->a == HIST_REPORT_UNDONE &&
+        /* A reload that a fault undid, or had refused, is not a signal lost. */
+        if (l->asked.kind != HIST_NONE &&
+            (r->a == HIST_REPORT_UNDONE || r->a == HIST_REPORT_REFUSED) &&
             world_cause(c->world, 0, l->asked.t_ns, r->t_ns, WORLD_BREAKS | WORLD_SLOWS) != NULL)
             l->excused = true;
         break;

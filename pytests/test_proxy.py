@@ -159,6 +159,11 @@ REDIRECTS = [
      "http://{b}/two/x"),
     ("location /one/", "http://{b}/two/", "proxy_redirect http://a/ http://$host/z/;",
      "http://a/q", "http://front/z/q"),
+    ("location /one/", "http://{b}/two/", r"proxy_redirect ~^http://([^/]+)/(.*)$ /$2?h=$1;",
+     "http://a/q/r", "/q/r?h=a"),
+    ("location /one/", "http://{b}/two/", r"proxy_redirect ~*^HTTP://A /b;", "http://a/q", "/b"),
+    ("location /one/", "http://{b}/two/", r"proxy_redirect ~^nothing /b; proxy_redirect default;",
+     "http://{b}/two/q", "/one/q"),
 ]
 
 
@@ -168,9 +173,9 @@ def test_redirects_are_rewritten(either: Proxy, location, target, rule, sent, ex
     backend = either.backend(lambda b: lambda call: b.take(call) and call.answer(
         b"", "302 Found", f"Location: {place[0]}\r\nRefresh: 3; url={place[0]}\r\n"))
     place.append(sent.format(b=backend.address))
+    relative = "absolute_redirect off;" if either.server == "nginx" else ""
     either.start(f"{location} {{ proxy_pass {target.format(b=backend.address)}; {rule} "
-                 "absolute_redirect off; }" if either.server == "nginx" else
-                 f"{location} {{ proxy_pass {target.format(b=backend.address)}; {rule} }}")
+                 f"{relative} }}")
     answer = either.ask("/one/x")
     wanted = expected.format(b=backend.address)
     assert answer.get("location") == wanted

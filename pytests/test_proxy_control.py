@@ -318,7 +318,8 @@ def test_folders_for_bodies_are_made(proxy: Proxy):
     proxy.start(f"location / {{ proxy_pass http://{backend.address}; }}")
     assert (proxy.folder / "proxy_temp").is_dir() and (proxy.folder / "client_body_temp").is_dir()
     (proxy.folder / "bad.conf").write_text(f"""events {{}} http {{ server {{ listen 127.0.0.1:1;
-        location / {{ proxy_temp_path {proxy.folder}/a/b; proxy_pass http://127.0.0.1:2; }} }} }}""")
+        location / {{ proxy_temp_path {proxy.folder}/a/b;
+                      proxy_pass http://127.0.0.1:2; }} }} }}""")
     done = subprocess.run([program("mw-engine"), "-p", proxy.folder, "-c", "bad.conf"],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "/a/b\" failed (2: No such file or directory)" in done.stderr

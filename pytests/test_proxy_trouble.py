@@ -3,16 +3,18 @@ says. docs/proxying.md has these cases as a table; a row here is a row there."""
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from masterwork.scripted import PATIENCE_S, Backend, Call
-from masterwork.tree import wait_until
+from masterwork.tree import descendants, fd_count, wait_until
 from proxy_rig import Answer, Proxy
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "proxying.md"
@@ -214,6 +216,53 @@ def test_a_client_that_goes(proxy: Proxy):
     sock.recv(1000)
     sock.close()
     assert wait_until(lambda: bool(gone), PATIENCE_S)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_at_once(proxy: Proxy, seed):
+    """Servers that misbehave at random, many clients at a time: each request has one of the outcomes
+    above, whatever the order of things, and nothing stays behind."""
+    scripts = [script for name, (script, _, _) in CASES.items() if "unasked" not in name]
+    good = [lambda call: call.answer(b"x" * 5000), lambda call: call.answer(bytes(300_000))] * 12
+
+    def make(backend: Backend):
+        def script(call: Call) -> None:
+            chance = random.Random(f"{seed} {backend.address} {call.number}")
+            while backend.take(call):
+                chosen = chance.choice(scripts + good)
+                chosen(call)
+                if chosen not in good:
+                    return
+        return script
+    servers = "".join(f"server {proxy.backend(make).address} max_fails=0;" for _ in range(3))
+    proxy.start("""proxy_http_version 1.1; proxy_set_header Connection ""; proxy_read_timeout 200ms;
+        proxy_next_upstream error timeout invalid_header; proxy_next_upstream_tries 2;
+        location / { proxy_pass http://u; }
+        location /s/ { proxy_buffering off; proxy_request_buffering off; proxy_pass http://u; }""",
+                http=f"upstream u {{ {servers} keepalive 4; }}")
+    outcomes: list[str] = []
+
+    def client(number: int) -> None:
+        chance = random.Random(f"{seed} client {number}")
+        for _ in range(25):
+            method, path = chance.choice(["GET", "POST", "HEAD"]), chance.choice(["/", "/s/"])
+            body = bytes(chance.choice([0, 10, 40_000])) if method == "POST" else b""
+            try:
+                answer = proxy.ask(path, method, body=body)
+                outcomes.append(f"{answer.status}" if answer.whole else CUT)
+            except ConnectionError:
+                outcomes.append(CUT)
+    clients = [threading.Thread(target=client, args=(number,)) for number in range(6)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join(90)
+    assert len(outcomes) == 6 * 25
+    assert set(outcomes) <= {"200", "502", "504", CUT}, Counter(outcomes)
+    assert outcomes.count("200") > 60, Counter(outcomes)
+    assert proxy.is_alive()
+    (worker,) = descendants(proxy.process.pid)
+    assert wait_until(lambda: fd_count(worker.pid) < 40, PATIENCE_S)
 
 
 def test_the_document_has_these_cases():

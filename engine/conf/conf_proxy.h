@@ -91,8 +91,10 @@ enum conf_proxy_ignorable {
 #undef I
 };
 
-/* A change of Location and Refresh: what the value starts with becomes `to`. */
+/* A change of Location and Refresh: what the value starts with becomes `to`, or all of it where it
+ * matches a regular expression. */
 struct conf_proxy_redirect {
+    const struct conf_regex *regex; /* NULL: from */
     struct conf_text from, to;
 };
 

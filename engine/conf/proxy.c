@@ -161,8 +161,18 @@ bool set_proxy_redirect(struct load *load, struct scope *scope, const struct dir
         return false;
     wish->preset = preset;
     wish->place = from->place;
-    return preset || (text_compile(load, from, &wish->redirect.from) &&
-                      text_compile(load, &statement->args[1], &wish->redirect.to));
+    if (preset)
+        return true;
+    if (str_begins(from->text, "~")) {
+        bool ignore_case = str_begins(from->text, "~*");
+        wish->redirect.regex =
+            regex_compile(load, from, from->text.at + (ignore_case ? 2 : 1), ignore_case);
+        if (wish->redirect.regex == NULL)
+            return false;
+    } else if (!text_compile(load, from, &wish->redirect.from)) {
+        return false;
+    }
+    return text_compile(load, &statement->args[1], &wish->redirect.to);
 }
 
 bool set_proxy_pass(struct load *load, struct scope *scope, const struct directive *directive,

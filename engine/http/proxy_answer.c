@@ -4,6 +4,7 @@
 
 #include "engine/http/answer.h"
 #include "engine/http/error_page.h"
+#include "engine/http/regex.h"
 #include "engine/http/talk.h"
 #include "engine/http/uri.h"
 #include "engine/http/variables.h"
@@ -41,6 +42,11 @@ static struct conf_str redirected(struct talk *talk, struct conf_str text)
     struct exchange *x = talk->x;
     for (size_t i = 0; i < talk->conf->redirect_count; i++) {
         const struct conf_proxy_redirect *rule = &talk->conf->redirects[i];
+        if (rule->regex != NULL) {
+            if (regex_match(x, rule->regex, text) == REGEX_YES)
+                return variable_expand(x, &rule->to);
+            continue;
+        }
         struct conf_str from = variable_expand(x, &rule->from);
         if (!str_starts(text, from))
             continue;

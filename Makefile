@@ -178,6 +178,10 @@ fuzz-run: $(FUZZ_BINS)
 	        || { echo "$$out" | tail -n 40; echo "  FAILED $$name (run it again: $(BUILD)/fuzz/$${name}_fuzz with the file named above)"; exit 1; }; done
 .PHONY: fuzz fuzz-run
 
+traces: all ## record scenarios/traces anew: what real masters decided, for the core to repeat
+	@MW_BIN=$(abspath $(BUILD))/bin PYTHONPATH=pytests $(PYTHON) -m masterwork.traces
+.PHONY: traces
+
 bench: ## measure the engine beside nginx
 	@$(MAKE) deps-check
 	@$(MAKE) -j$(JOBS) all

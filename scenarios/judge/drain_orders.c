@@ -57,6 +57,14 @@ static uint64_t drain_patience_ns(const struct world *w, uint32_t pid)
     return served || bound_ns < delay_ns ? bound_ns : delay_ns;
 }
 
+/* By when it must have come, even so: what was told to accept may serve before it has said so. */
+static uint64_t drain_longest_ns(const struct world *w)
+{
+    uint64_t bound_ns = world_param(w, HIST_P_DRAIN_TIMEOUT, w->param[HIST_P_DRAIN_BOUND]);
+    uint64_t delay_ns = w->param[HIST_P_KILL_DELAY];
+    return bound_ns > delay_ns ? bound_ns : delay_ns;
+}
+
 static void told_drain(struct judge_context *c, struct ordered *o, const struct hist_record *r)
 {
     const struct hist_record *before = o->hard.kind ? &o->hard : &o->drain;
@@ -130,7 +138,7 @@ static void escalation_look(struct judge_context *c, struct ordered *o, uint64_t
 {
     const struct world *w = c->world;
     const struct hist_record *last = o->hard.kind ? &o->hard : &o->drain;
-    uint64_t wait_ns = o->hard.kind ? w->param[HIST_P_KILL_DELAY] : drain_patience_ns(w, o->pid);
+    uint64_t wait_ns = o->hard.kind ? w->param[HIST_P_KILL_DELAY] : drain_longest_ns(w);
     uint64_t due_ns = last->t_ns + wait_ns + LATE_NS;
     if (o->overdue || o->kill.kind != HIST_NONE || now_ns <= due_ns)
         return;

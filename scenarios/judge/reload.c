@@ -401,8 +401,8 @@ struct trace {
     struct hist_record failed; /* the last reload that failed */
     struct hist_record next;   /* a valid reload after it, whose effect is awaited */
     bool heard;                /* the engine has begun it */
-    bool upgrading;            /* a new binary starts: reloads wait for the end of that */
-    uint64_t upgraded_ns;      /* which was then */
+    bool busy;                 /* a new binary starts, or another reload is under way: ... */
+    uint64_t busy_ns;          /* a reload waits for the end of that, which was then */
     uint64_t pairs, later, undecided;
 };
 
@@ -456,9 +456,9 @@ static void trace_give_up(struct judge_context *c)
         return;
     bool tellable = world_param(w, HIST_P_GENERATION_HEADER, 0) != 0;
     uint64_t patience_ns = world_param(w, HIST_P_CONTROL_BOUND, AFTERMATH_NS);
-    uint64_t begun_ns = t->next.t_ns > t->upgraded_ns ? t->next.t_ns : t->upgraded_ns;
+    uint64_t begun_ns = t->next.t_ns > t->busy_ns ? t->next.t_ns : t->busy_ns;
     bool slowed = world_cause(w, 0, t->next.t_ns, w->now_ns, WORLD_BREAKS | WORLD_SLOWS) != NULL;
-    if (!tellable || t->upgrading || slowed || w->now_ns - begun_ns < patience_ns)
+    if (!tellable || t->busy || slowed || w->now_ns - begun_ns < patience_ns)
         t->undecided++;
     else
         judge_violate(c, &t->next, &t->failed,
@@ -516,15 +516,18 @@ static void trace_observe(struct judge_context *c, const struct hist_record *r)
         trace_reloaded(c, r);
         break;
     case HIST_ENGINE_RELOAD:
-        t->heard = true;
+        t->heard = t->busy = true;
+        t->busy_ns = r->t_ns;
         break;
     case HIST_ENGINE_UPGRADE:
         if (r->a != HIST_UPGRADE_REFUSED) { /* one that is beside another */
-            t->upgrading = r->a == HIST_UPGRADE_STARTED;
-            t->upgraded_ns = r->t_ns;
+            t->busy = r->a == HIST_UPGRADE_STARTED;
+            t->busy_ns = r->t_ns;
         }
         break;
     case HIST_ENGINE_RELOADED: /* there may be nobody whom it could answer */
+        t->busy = false;
+        t->busy_ns = r->t_ns;
         if (t->next.kind != HIST_NONE && t->heard)
             trace_told(c, r);
         break;

@@ -137,6 +137,9 @@ static void balanced_observe(struct judge_context *c, const struct hist_record *
         b->resized = b->resized || (r->b != 0 && b->workers_asked != 0 && r->b != b->workers_asked);
         b->workers_asked = r->b != 0 ? r->b : b->workers_asked;
         break;
+    case HIST_ENGINE_RESIZED: /* by TTIN or TTOU */
+        b->resized = b->resized || (b->workers_asked != 0 && r->a != b->workers_asked);
+        break;
     default:
         table_remove(&b->workers, r->pid);
         break;
@@ -233,9 +236,13 @@ static void balanced_release(void *state)
     table_release(&b->workers);
 }
 
-static const unsigned balanced_kinds[] = {HIST_WATCH_PROC,         HIST_WATCH_EXIT,
-                                          HIST_ENGINE_WORKER_EXIT, HIST_DIRECTOR_RELOAD,
-                                          HIST_DIRECTOR_CONFIG,    HIST_NONE};
+static const unsigned balanced_kinds[] = {HIST_WATCH_PROC,
+                                          HIST_WATCH_EXIT,
+                                          HIST_ENGINE_WORKER_EXIT,
+                                          HIST_DIRECTOR_RELOAD,
+                                          HIST_DIRECTOR_CONFIG,
+                                          HIST_ENGINE_RESIZED,
+                                          HIST_NONE};
 const struct checker judge_reload_balanced = {.kinds = balanced_kinds,
                                               .state_size = sizeof(struct balanced),
                                               .observe = balanced_observe,

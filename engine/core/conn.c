@@ -391,8 +391,8 @@ static void time_fresh(const struct step *s)
 
 static void time_idle(const struct step *s)
 {
-    enum conn_why otherwise = has(s, LEAVE_SOON) ? CONN_WHY_SHED : CONN_WHY_IDLE;
-    look_once_more(s, has(s, DRAINING) ? CONN_WHY_DRAIN : otherwise);
+    enum conn_why otherwise = has(s, DRAINING) ? CONN_WHY_DRAIN : CONN_WHY_IDLE;
+    look_once_more(s, has(s, LEAVE_SOON) ? CONN_WHY_SHED : otherwise);
 }
 
 /* Some of a request came: its sender is there, and is told. */

@@ -97,7 +97,6 @@ enum sim_receiver { SIM_MASTER, SIM_WORKER, SIM_LAST_WORKER, SIM_ALL_WORKERS, SI
     R(ACCEPT_NEVER, "net.accept errno=EMFILE")                                                     \
     R(ACCEPT_ENOMEM, "net.accept errno=ENOMEM chance=1/10")                                        \
     R(ACCEPT_ABORTED, "net.accept errno=ECONNABORTED chance=1/4")                                  \
-    R(ACCEPT_BROKEN, "net.accept errno=EINVAL chance=1/20")                                        \
     R(RECV_RESET, "net.recv errno=ECONNRESET chance=1/100")                                        \
     R(RECV_TIMEDOUT, "net.recv errno=ETIMEDOUT chance=1/100")                                      \
     R(SEND_EPIPE, "net.send errno=EPIPE chance=1/100")

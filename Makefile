@@ -13,14 +13,15 @@ endif
 PYTHON ?= /usr/bin/python3
 FAULTS ?= 1
 SAN ?=
+OPT ?= -O2
 JOBS ?= $(shell nproc)
 MAKEFLAGS += --no-print-directory
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wwrite-strings
 CPPFLAGS += -I. -D_GNU_SOURCE -DMW_FAULTS=$(FAULTS)
-CFLAGS += -std=gnu11 -O2 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) $(SAN)
-LDFLAGS += $(SAN)
+CFLAGS += -std=gnu11 $(OPT) -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) $(SAN)
+LDFLAGS += $(SAN) $(OPT)
 
 # ---- layers: each line names a folder, its libraries and those below it, in link order ----------
 FOLDERS := engine/core engine/os engine/conf engine/shm engine/tls engine/upstream engine/http \
@@ -64,6 +65,7 @@ $(shell rm -rf $(BUILD)/obj $(BUILD)/lib; mkdir -p $(BUILD); echo '$(FLAGS)' > $
 endif
 
 .DEFAULT_GOAL := all
+.PHONY: install-built
 .PHONY: help deps all verify test unit check tidy format format-check san bench clean install
 
 help: ## list the targets
@@ -123,7 +125,7 @@ DEBIAN_PACKAGES := gcc make pkg-config libc6-dev libev-dev libssl-dev libpcre2-d
         python3-pytest-xdist python3-hypothesis python3-numpy python3-rich python3-jinja2 \
         universal-ctags curl procps
 CHECK_PACKAGES := clang clang-format libclang-rt-14-dev valgrind nginx-light haproxy apache2-bin \
-        gunicorn uwsgi-core uwsgi-plugin-python3 unicorn puma lighttpd h2o php-fpm
+        gunicorn uwsgi-core uwsgi-plugin-python3 unicorn puma lighttpd lighttpd-mod-openssl h2o php-fpm
 missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || printf '%s ' $$p; done)
 
 deps: ## install what is missing (Debian packages)
@@ -182,16 +184,23 @@ traces: all ## record scenarios/traces anew: what real masters decided, for the 
 	@MW_BIN=$(abspath $(BUILD))/bin PYTHONPATH=pytests $(PYTHON) -m masterwork.traces
 .PHONY: traces
 
-bench: ## measure the engine beside nginx
+RELEASE := BUILD=$(BUILD)/release OPT="-O2 -flto=$(JOBS)" -j$(JOBS)
+release: ## build as it is installed and measured, optimised as a whole, into build/release
+	@$(MAKE) $(RELEASE) all
+.PHONY: release
+
+bench: ## measure the engine beside other servers and the floor
 	@$(MAKE) deps-check
-	@$(MAKE) -j$(JOBS) all
-	@MW_BIN=$(abspath $(BUILD))/bin $(PYTHON) bench/bench.py
+	@$(MAKE) release
+	@MW_BIN=$(abspath $(BUILD))/release/bin $(PYTHON) bench/bench.py $(BENCH)
 
 PREFIX ?= /usr/local
 SHARE := $(DESTDIR)$(PREFIX)/share/masterwork
-install: all ## copy programs to PREFIX/bin, what they need to PREFIX/share/masterwork
+install: ## copy programs to PREFIX/bin, what they need to PREFIX/share/masterwork
+	@$(MAKE) $(RELEASE) install-built
+install-built: all
 	@install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/pytests $(SHARE)/scenarios
-	@install $(filter-out %/mw-floor,$(PROGRAM_BINS)) $(DESTDIR)$(PREFIX)/bin
+	@install $(filter-out %/mw-floor %/mw-handshakes,$(PROGRAM_BINS)) $(DESTDIR)$(PREFIX)/bin
 	@install -D $(SHIM) $(DESTDIR)$(PREFIX)/lib/$(notdir $(SHIM))
 	@cp -r pytests/masterwork $(SHARE)/pytests/
 	@cp -r scenarios/stories scenarios/sweeps scenarios/targets $(SHARE)/scenarios/

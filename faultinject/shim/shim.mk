@@ -5,7 +5,7 @@
 # nothing may be taken for granted about them (-fno-builtin).
 
 SHIM := $(BUILD)/lib/libmw-fault.so
-SHIM_FLAGS := -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -Wno-pedantic \
+SHIM_FLAGS := -fPIC -fno-lto -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -Wno-pedantic \
         -UMW_FAULTS -DMW_FAULTS=1
 SHIM_OWN := $(filter-out %_test.c,$(wildcard faultinject/shim/*.c))
 SHIM_SOURCES := $(SHIM_OWN) faultinject/act.c faultinject/board.c faultinject/decide.c \

@@ -174,6 +174,33 @@ def test_a_window_in_a_foreign_program(tmp_path):
     assert (firing.call, firing.nth) == (2, 1)
 
 
+PARSE, COMMIT = "master.reload.parse", "master.reload.commit"
+
+
+def simulated(folder: Path, seed: int, plan: str) -> list[Firing]:
+    history = folder / "history"
+    history.mkdir(parents=True)
+    subprocess.run([program("mw-sim"), "replay", str(seed), "--plan", plan, "--history", history],
+                   capture_output=True, timeout=60)
+    return firings(folder)
+
+
+def test_windows_in_the_simulator(tmp_path):
+    """The same rules, decided by the same code, in its virtual time."""
+    found = simulated(tmp_path / "times", 29, "net.accept delay=1us from=100ms until=200ms")
+    assert found and all(0.1 <= f.time_s <= 0.2 for f in found)
+    found = simulated(tmp_path / "points", 29, f"net.accept delay=1us from={PARSE} until={COMMIT};"
+                      f"{PARSE} delay=1ns; {COMMIT} delay=1ns")
+    is_open, inside = False, 0
+    for firing in found:
+        if firing.point in (PARSE, COMMIT):
+            is_open = firing.point == PARSE
+        else:
+            assert is_open, firing
+            inside += 1
+    assert inside and {PARSE, COMMIT} <= {f.point for f in found}
+
+
 # ---- without fault points -----------------------------------------------------------------------
 
 # What a history can say, in words: it can say it of others, too.

@@ -514,6 +514,7 @@ TRY(wait4, wait4(world.child, NULL, 0, NULL));
 TRY(waitpid, waitpid(world.child, NULL, 0));
 TRY(waitid, waitid(P_PID, (id_t)world.child, NULL, WEXITED));
 TRY(kill, kill(getpid(), 0));
+TRY(killpg, killpg(getpgrp(), 0));
 /* ---- memory and time --------------------------------------------------------------------------
  */
 TRY(malloc, freed(malloc(100)));

@@ -186,7 +186,8 @@ void talk_free(struct talk *talk)
 
 /* ---- trouble --------------------------------------------------------------------------------- */
 
-static void talk_complain(struct talk *talk, const char *format, va_list arguments)
+static __attribute__((format(printf, 2, 0))) void
+talk_complain(struct talk *talk, const char *format, va_list arguments)
 {
     char message[512];
     vsnprintf(message, sizeof message, format, arguments);

@@ -46,7 +46,8 @@ void exchange_prepare(struct exchange *x, struct http_site *site, const struct h
     x->client = client;
     x->peer = &client->peer;
     x->buf = "";
-    x->path = x->args = x->host = x->answer.content_type = x->answer.head = STR("");
+    x->path = x->args = x->host = x->answer.content_type = x->answer.head = x->answer.passed =
+        STR("");
     x->answer.file_fd = -1;
     x->answer.modified_s = -1;
     x->started_ns = site->now_ns;

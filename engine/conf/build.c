@@ -381,6 +381,43 @@ static bool build_servers(struct load *load)
     return true;
 }
 
+static int build_compare_names(const void *a, const void *b)
+{
+    const struct conf_listen_name *left = a, *right = b;
+    int order = strcmp(left->name.at, right->name.at);
+    /* Of two servers with one name the first counts. */
+    return order != 0 ? order
+                      : (left->server->index > right->server->index) -
+                            (left->server->index < right->server->index);
+}
+
+/* ".x" is both x itself and a wildcard. */
+static bool build_names(struct load *load, struct conf_listen *listen)
+{
+    struct list names = {0};
+    for (size_t i = 0; i < listen->server_count; i++) {
+        const struct conf_server *server = listen->servers[i];
+        listen->has_regex_names |= server->name_regex_count > 0;
+        for (size_t j = 0; j < server->name_count; j++) {
+            struct conf_str name = server->names[j];
+            bool dot = name.len > 1 && name.at[0] == '.';
+            bool wildcard = memchr(name.at, '*', name.len) != NULL;
+            listen->has_wildcard_names |= dot || wildcard;
+            if (wildcard || str_begins(name, "~"))
+                continue;
+            struct conf_listen_name *slot = load_add(load, &names, sizeof *slot);
+            if (slot == NULL)
+                return false;
+            *slot = (struct conf_listen_name){{name.at + dot, name.len - dot}, server};
+        }
+    }
+    if (names.count > 0)
+        qsort(names.items, names.count, sizeof(struct conf_listen_name), build_compare_names);
+    listen->names = names.items;
+    listen->exact_name_count = names.count;
+    return true;
+}
+
 static bool build_listen(struct load *load, const struct listener *listener,
                          struct conf_listen *listen)
 {
@@ -393,14 +430,11 @@ static bool build_listen(struct load *load, const struct listener *listener,
     for (size_t i = 0; i < count; i++)
         servers[i] = &all[scopes[i]->number];
     *listen = listener->listen;
-    listen->has_regex_names = false;
-    for (size_t i = 0; i < count; i++)
-        listen->has_regex_names |= servers[i]->name_regex_count > 0;
     listen->servers = servers;
     listen->server_count = count;
     listen->default_server =
         listener->default_server != NULL ? &all[listener->default_server->number] : servers[0];
-    return build_tls_listen(load, listen, &listener->place);
+    return build_names(load, listen) && build_tls_listen(load, listen, &listener->place);
 }
 
 static bool build_listens(struct load *load)

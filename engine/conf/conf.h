@@ -344,6 +344,12 @@ struct conf_server {
     const struct conf_tls *tls;
 };
 
+/* A name that a server of an address answers to. */
+struct conf_listen_name {
+    struct conf_str name;
+    const struct conf_server *server;
+};
+
 /* An address to listen on; unique by address within a configuration. */
 struct conf_listen {
     struct sockaddr_storage addr;
@@ -357,7 +363,9 @@ struct conf_listen {
     const struct conf_server *default_server;
     const struct conf_server *const *servers; /* all servers on this address */
     size_t server_count;
-    bool has_regex_names; /* of a server of this address */
+    const struct conf_listen_name *names; /* the exact ones of all servers, sorted */
+    size_t exact_name_count;
+    bool has_wildcard_names, has_regex_names; /* of a server of this address */
 };
 
 enum { CONF_ZONE_NAME_MAX = 63, CONF_ZONE_BYTES_MIN = 32768 };

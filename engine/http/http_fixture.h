@@ -112,7 +112,7 @@ static inline struct zones *fixture_zones(void)
 /* `http` is the inside of the http block; %s in it becomes the fixture's folder. */
 static inline void fixture_load(const char *http)
 {
-    char text[8192], path[128];
+    char text[16384], path[128];
     struct conf_error error;
     int len = snprintf(text, sizeof text, "events {}\nhttp {\naccess_log off;\n");
     for (const char *at = http; *at != '\0'; at++) {

@@ -3,39 +3,56 @@
 
 #include "engine/http/regex.h"
 
-/* How well a server name fits: the order of these is the order of preference. */
-enum route_kind { ROUTE_NO, ROUTE_TAIL_WILDCARD, ROUTE_HEAD_WILDCARD, ROUTE_EXACT };
+static int route_compare(struct conf_str a, struct conf_str b)
+{
+    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* The first of equal names. */
+static const struct conf_server *route_exact(const struct conf_listen *listen, struct conf_str host)
+{
+    size_t low = 0, high = listen->exact_name_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (route_compare(listen->names[middle].name, host) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < listen->exact_name_count && str_equal(listen->names[low].name, host);
+    return found ? listen->names[low].server : NULL;
+}
+
+/* How well a wildcard fits: the order of these is the order of preference. */
+enum route_kind { ROUTE_NO, ROUTE_TAIL_WILDCARD, ROUTE_HEAD_WILDCARD };
 
 static bool route_ends(struct conf_str text, struct conf_str suffix)
 {
-    return text.len >= suffix.len &&
+    return text.len > suffix.len &&
            memcmp(text.at + text.len - suffix.len, suffix.at, suffix.len) == 0;
 }
 
 static enum route_kind route_match_name(struct conf_str name, struct conf_str host)
 {
-    if (name.len > 2 && str_starts(name, STR("*."))) {
-        struct conf_str suffix = str_make(name.at + 1, name.len - 1);
-        return host.len > suffix.len && route_ends(host, suffix) ? ROUTE_HEAD_WILDCARD : ROUTE_NO;
-    }
-    if (name.len > 1 && name.at[0] == '.') {
-        if (str_equal(str_make(name.at + 1, name.len - 1), host))
-            return ROUTE_EXACT;
-        return host.len > name.len && route_ends(host, name) ? ROUTE_HEAD_WILDCARD : ROUTE_NO;
-    }
-    if (name.len > 2 && route_ends(name, STR(".*"))) {
+    size_t star = name.len > 2 && name.at[0] == '*';
+    if (name.len > 1 && name.at[star] == '.')
+        return route_ends(host, str_make(name.at + star, name.len - star)) ? ROUTE_HEAD_WILDCARD
+                                                                           : ROUTE_NO;
+    if (name.len > 2 && name.at[name.len - 1] == '*') {
         struct conf_str prefix = str_make(name.at, name.len - 1);
         return host.len > prefix.len && str_starts(host, prefix) ? ROUTE_TAIL_WILDCARD : ROUTE_NO;
     }
-    return str_equal(name, host) ? ROUTE_EXACT : ROUTE_NO;
+    return ROUTE_NO;
 }
 
-const struct conf_server *route_server(const struct conf_listen *listen, struct conf_str host)
+static const struct conf_server *route_wildcard(const struct conf_listen *listen,
+                                                struct conf_str host)
 {
     const struct conf_server *best = NULL;
     enum route_kind best_kind = ROUTE_NO;
     size_t best_len = 0;
-    for (size_t i = 0; i < listen->server_count && best_kind != ROUTE_EXACT; i++) {
+    for (size_t i = 0; i < listen->server_count; i++) {
         const struct conf_server *server = listen->servers[i];
         for (size_t j = 0; j < server->name_count; j++) {
             enum route_kind kind = route_match_name(server->names[j], host);
@@ -48,6 +65,14 @@ const struct conf_server *route_server(const struct conf_listen *listen, struct 
         }
     }
     return best;
+}
+
+const struct conf_server *route_server(const struct conf_listen *listen, struct conf_str host)
+{
+    const struct conf_server *exact = route_exact(listen, host);
+    if (exact != NULL || !listen->has_wildcard_names)
+        return exact;
+    return route_wildcard(listen, host);
 }
 
 static const struct conf_server *route_regex(struct exchange *x)
@@ -74,12 +99,6 @@ const struct conf_server *route_request(struct exchange *x)
 }
 
 /* ---- locations ------------------------------------------------------------------------------- */
-
-static int route_compare(struct conf_str a, struct conf_str b)
-{
-    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
 
 /* The last of the sorted locations that is not greater than the path. */
 static const struct conf_location *route_not_greater(const struct conf_location *const *sorted,

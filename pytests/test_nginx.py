@@ -27,6 +27,14 @@ def stage(name: str, folder):
     ("control/all-workers-stopped", ["control/responsive", "control/pid-file"]),
     ("limit/at-rest", ["limit/no-spin"]),
     ("serve/all-kinds-of-clients", ["serve/accounted", "serve/right-answer"]),
+    ("respawn/like-the-first", ["respawn/equal"]),
+    ("reload/only-tested", ["reload/check-is-inert"]),
+    ("reload/long-lived-connections", ["reload/long-lived"]),
+    ("control/whole-group", ["control/scope"]),
+    ("limit/budget-of-every-generation", ["limit/fd-budget"]),
+    ("upgrade/take-over", ["upgrade/zero-loss", "upgrade/two-masters", "upgrade/under-reaper",
+                           "upgrade/paths"]),
+    ("upgrade/taken-back", ["upgrade/rollback"]),
 ])
 def test_nginx_keeps_what_the_story_is_about(tmp_path, name, guarantees):
     result = stage(name, tmp_path / "run")

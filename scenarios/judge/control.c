@@ -334,6 +334,7 @@ struct pid_file {
     uint64_t changes;
     uint64_t due_ns;  /* wrong at ready: it has until then */
     bool known, over; /* over: what it says is told after the stop */
+    bool old_named;   /* the other file names a live master */
 };
 
 static void pid_file_check(struct judge_context *c)
@@ -349,8 +350,10 @@ static void pid_file_check(struct judge_context *c)
 static void pid_file_changed(struct judge_context *c, const struct hist_record *r)
 {
     struct pid_file *s = c->state;
-    if (r->a != 0)
-        return; /* .oldbin */
+    if (r->a != 0) {
+        s->old_named = r->b == 1; /* .oldbin */
+        return;
+    }
     if (s->due_ns && r->t_ns > s->due_ns)
         pid_file_check(c);
     s->now = *r;
@@ -359,7 +362,7 @@ static void pid_file_changed(struct judge_context *c, const struct hist_record *
     s->over = c->world->ready_ns != 0 && !world_serving(c->world);
     bool still_settling = s->due_ns && r->b == 0;
     /* In an upgrade the old master may move its file away before the new one has written it. */
-    bool between = c->world->upgrading && r->b == 0;
+    bool between = (c->world->upgrading || s->old_named) && r->b == 0;
     if (world_serving(c->world) && !still_settling && !between)
         pid_file_check(c);
 }

@@ -245,7 +245,7 @@ struct scope {
     struct hist_record last; /* the last such signal to everybody */
     struct rolls rolls;
     struct causes causes;
-    uint64_t signals;
+    uint64_t signals, reload_ns; /* the last reload that was asked for, in whatever way */
 };
 
 /* Signals that ask for something, or that a terminal sends when nothing is to end. */
@@ -265,7 +265,8 @@ static void scope_exit(struct judge_context *c, const struct hist_record *r)
     bool by_it =
         r->a != UINT64_MAX && WIFSIGNALED((int)r->a) && (uint64_t)WTERMSIG((int)r->a) == s->last.a;
     bool master = p->is_master && p->pid == c->world->master_pid;
-    bool left = p->is_worker && !p->is_master && s->last.a != SIGHUP &&
+    bool reloads = !traced(c->world) && s->reload_ns != 0 && r->t_ns - s->reload_ns < 2 * SOON_NS;
+    bool left = p->is_worker && !p->is_master && s->last.a != SIGHUP && !reloads &&
                 causes_of(&s->causes, c->world, r->pid) == NULL && !rolls_may_retire(&s->rolls, p);
     if (by_it || master || left)
         judge_violate(c, r, &s->last, "%s %u ended %.1f ms after signal %llu to everybody",
@@ -279,6 +280,8 @@ static void scope_observe(struct judge_context *c, const struct hist_record *r)
     rolls_take(&s->rolls, c->world, r);
     causes_take(&s->causes, r);
     bool signal = r->kind == HIST_DIRECTOR_SIGNAL || r->kind == HIST_STORM_SIGNAL;
+    if (r->kind == HIST_DIRECTOR_RELOAD || (signal && r->a == SIGHUP))
+        s->reload_ns = r->t_ns;
     if (signal && is_harmless(r) && was_sent(r) && world_serving(c->world)) {
         s->last = *r;
         s->signals++;

@@ -167,6 +167,17 @@ static void scope_blames_who_ends_for_it(void **state)
           STORY_ENGINE GROUP("2", "SIGWINCH") "3.1 watch.exit pid=11 a=0\n" ENDS("9"));
 }
 
+/* Without a trace nobody can tell when a reload that was asked for replaces whom. */
+static void scope_spares_who_may_have_been_replaced(void **state)
+{
+    (void)state;
+    HOLDS(control_scope, STORY_SERVER
+          "1.2 director.signal pid=10 a=SIGHUP b=master\n1.3 watch.fork pid=13 a=10\n" GROUP(
+              "2", "SIGWINCH") "2.1 watch.exit pid=13 a=0\n" ENDS("9"));
+    VIOLATED(control_scope,
+             STORY_SERVER GROUP("2", "SIGWINCH") "2.1 watch.exit pid=11 a=0\n" ENDS("9"));
+}
+
 static void scope_needs_such_a_signal(void **state)
 {
     (void)state;
@@ -189,6 +200,7 @@ int main(void)
         cmocka_unit_test(resize_waits_until_the_tree_is_calm),
         cmocka_unit_test(scope_holds_when_nobody_ends),
         cmocka_unit_test(scope_blames_who_ends_for_it),
+        cmocka_unit_test(scope_spares_who_may_have_been_replaced),
         cmocka_unit_test(scope_needs_such_a_signal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

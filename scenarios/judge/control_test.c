@@ -240,6 +240,11 @@ static void pid_file_may_be_away_while_a_new_binary_starts(void **state)
     HOLDS(control_pid_file,
           STORY_SERVER AWAY NAMES("1.2", "20",
                                   "1") "1.3 director.upgraded pid=10 a=ready b=1 c=20\n" ENDS("5"));
+    /* or come back a moment after the new one has gone */
+    HOLDS(control_pid_file,
+          STORY_SERVER NAMES("-0.1", "10", "1") "1 watch.pidfile pid=10 a=1 b=1\n" NAMES("1.1", "0",
+                                                                                         "0")
+              NAMES("1.11", "10", "1") "1.12 watch.pidfile pid=0 a=1 b=0\n" ENDS("5"));
     VIOLATED(control_pid_file,
              STORY_SERVER AWAY "1.3 director.upgraded pid=10 a=failed b=1\n" ENDS("5"));
 }

@@ -120,7 +120,7 @@ static bool is_worker(const struct world *w, uint32_t pid)
 static void respawn_queue_observe(struct judge_context *c, const struct hist_record *r)
 {
     const struct world *w = c->world;
-    if (queue_connection(c, r))
+    if (!traced(w) || queue_connection(c, r)) /* who had accepted what a dead worker lost? */
         return;
     bool stop = r->kind == HIST_DIRECTOR_SIGNAL && r->a == SIGSTOP;
     if ((stop || exit_is_news(w, r)) && is_worker(w, r->pid) && world_has_master(w))

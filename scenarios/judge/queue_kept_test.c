@@ -84,7 +84,7 @@ static void queue_needs_a_death_and_a_trace(void **state)
     (void)state;
     UNKNOWN(respawn_queue_kept, STORY_ENGINE WAITS("1.0") ACCEPTED("1.5") ENDS("9"));
     UNKNOWN(respawn_queue_kept, STORY_ENGINE DIES("1.1") WAITS("3.0") ACCEPTED("3.5") ENDS("9"));
-    UNKNOWN(respawn_queue_kept, STORY_SERVER WAITS("1.0") DIES("1.1") ENDS("9"));
+    UNKNOWN(respawn_queue_kept, STORY_SERVER WAITS("1.0") DIES("1.1") LOST("1.2") ENDS("9"));
 }
 
 /* ---- reload/queue-kept ------------------------------------------------------------------------

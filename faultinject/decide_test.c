@@ -114,7 +114,7 @@ static void calls_of_others_are_not_counted(void **state)
 static void the_first_rule_that_fires_decides(void **state)
 {
     (void)state;
-    struct world *w = world_new(1, "net.recv errno=EIO nth=2; net.recv short=7");
+    struct world *w = world_new(1, "net.recv errno=ENOMEM nth=2; net.recv short=7");
     struct fault_decision d;
     assert_true(ask(w, FAULT_net_recv, &d) && d.hit.kind == FAULT_SHORT && d.hit.value == 7);
     assert_true(ask(w, FAULT_net_recv, &d) && d.hit.kind == FAULT_ERRNO && d.rule == 0);
@@ -127,7 +127,7 @@ static void the_first_rule_that_fires_decides(void **state)
 static void the_walk_goes_on_behind_a_rule(void **state)
 {
     (void)state;
-    struct world *w = world_new(1, "net.recv delay=1ms; net.send errno; net.recv errno=EIO");
+    struct world *w = world_new(1, "net.recv delay=1ms; net.send errno; net.recv errno=ENOMEM");
     struct fault_decision d;
     unsigned next = 0;
     assert_true(fault_decide(w->file.board, &w->self, FAULT_net_recv, w->now_ns, &next, &d));

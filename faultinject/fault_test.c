@@ -139,7 +139,7 @@ static void a_disarmed_point_does_nothing(void **state)
 {
     struct stage *s = *state;
     assert_int_equal(exit_of(takes_one_step), 0);
-    arm(s, "net.recv errno=EIO role=master");
+    arm(s, "net.recv errno=ENOMEM role=master");
     assert_int_equal(exit_of(recv_fault), 0);
     unsetenv("MW_FAULT_BOARD");
     assert_int_equal(fault_attach(), 0);
@@ -150,8 +150,8 @@ static void a_disarmed_point_does_nothing(void **state)
 static void a_caller_is_told_errno_short_and_corrupt(void **state)
 {
     struct stage *s = *state;
-    int rule = arm(s, "net.recv errno=EIO");
-    assert_int_equal(exit_of(recv_fault), FAULT_ERRNO * 10 + EIO % 10);
+    int rule = arm(s, "net.recv errno=ENOMEM");
+    assert_int_equal(exit_of(recv_fault), FAULT_ERRNO * 10 + ENOMEM % 10);
     fault_board_disarm(&s->file, (unsigned)rule);
     rule = arm(s, "net.recv short=7");
     assert_int_equal(exit_of(recv_fault), FAULT_SHORT * 10 + 7);

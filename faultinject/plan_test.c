@@ -146,6 +146,8 @@ static void a_bad_plan_is_refused_with_its_place_and_a_guess(void **state)
         {"net.recv errno pid=0", 1, 20, "0", "from 1", ""},
         {"net.accept errno=ENOSPC", 1, 18, "never fail with ENOSPC", "EMFILE", "EMFILE"},
         {"fs.open errno=EMLINK", 1, 15, "never fail with EMLINK", "ENOSPC", "EMFILE"},
+        {"fs.read errno=ECONNRESET", 1, 15, "never fail with ECONNRESET", "EINTR EIO", "EIO"},
+        {"net.send errno=ENOSPC", 1, 16, "never fail with ENOSPC", "EPIPE", "EPIPE"},
         {"net.recv errno from=2", 1, 21, "no time", "2s", ""},
         {"net.recv errno from=master.reload.pase", 1, 21, "master.reload.pase", "a time",
          "master.reload.parse"},

@@ -220,8 +220,8 @@ def test_a_client_that_goes(proxy: Proxy):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_many_at_once(proxy: Proxy, seed):
-    """Servers that misbehave at random, many clients at a time: each request has one of the outcomes
-    above, whatever the order of things, and nothing stays behind."""
+    """Servers that misbehave at random, many clients at a time: each request has one of the
+    outcomes above, whatever the order of things, and nothing stays behind."""
     scripts = [script for name, (script, _, _) in CASES.items() if "unasked" not in name]
     good = [lambda call: call.answer(b"x" * 5000), lambda call: call.answer(bytes(300_000))] * 12
 

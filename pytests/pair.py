@@ -27,7 +27,7 @@ FRAME = """
 daemon off;
 user root;
 master_process on;
-worker_processes 1;
+worker_processes {workers};
 pid server.pid;
 error_log error.log info;
 events {{ worker_connections 64; }}
@@ -89,11 +89,12 @@ def unchunk(body: bytes) -> bytes:
 class Server:
     """One of the two, in a folder of its own."""
 
-    def __init__(self, name: str, argv: list[str], folder: Path, http: str) -> None:
+    def __init__(self, name: str, argv: list[str], folder: Path, http: str,
+                 workers: int = 1) -> None:
         self.name, self.folder, self.port = name, folder, Port()
         folder.mkdir(exist_ok=True)
         temporary = TEMPORARY if name == "nginx" else ""
-        text = FRAME.format(http=http, temporary=temporary)
+        text = FRAME.format(http=http, temporary=temporary, workers=workers)
         text = text.replace("PORT", str(self.port.number)).replace("FOLDER", str(folder.parent))
         (folder / "server.conf").write_text(text)
         self.argv = [*argv, "-p", f"{folder}/", "-c", f"{folder}/server.conf",

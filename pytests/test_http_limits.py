@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
-from pair import pair, request, server  # noqa: F401  (pair is a fixture)
+from masterwork.paths import program
+from masterwork.tree import wait_until
+from pair import PATIENCE_S, Server, pair, request, server  # noqa: F401  (pair is a fixture)
 
 
 def test_limit_req(pair):
@@ -64,3 +68,36 @@ def test_limit_rate(pair):
             begun = time.monotonic()
             assert one.ask(request(target)).body == b"x" * 5000
             assert time.monotonic() - begun >= least, (one.name, target)
+
+
+def test_all_workers_count_together(tmp_path):
+    (tmp_path / "www").mkdir()
+    engine = Server("engine", [str(program("mw-engine"))], tmp_path / "engine", """
+        limit_req_zone $arg_k zone=a:64k rate=1r/m;
+        limit_conn_zone $arg_k zone=c:64k;
+    """ + server("""
+        location /pid { return 200 $pid; }
+        location /req { limit_req zone=a burst=9 nodelay; test_handler echo x; }
+        location /conn { limit_conn c 1; test_handler delay x; }
+    """), workers=2)
+
+    def held() -> bytes:
+        return engine.ask(request("/conn?k=1")).status.encode()
+    try:
+        pids: set[bytes] = set()
+
+        def both_seen() -> bool:
+            pids.add(engine.ask(request("/pid")).body)
+            return len(pids) == 2
+        assert wait_until(both_seen, PATIENCE_S), "one worker answers all connections"
+        statuses = [engine.ask(request("/req?k=1")).status for _ in range(60)]
+        assert sum(status.endswith("200 OK") for status in statuses) == 10
+        with engine.connect() as client:
+            client.sendall(request("/conn?k=1&ms=60000"))
+            assert wait_until(lambda: b" 503 " in held(), PATIENCE_S)
+            # Whoever holds it dies; what it held does not count any more.
+            for pid in pids:
+                os.kill(int(pid), signal.SIGKILL)
+            assert wait_until(lambda: b" 200 " in held(), PATIENCE_S)
+    finally:
+        engine.stop()

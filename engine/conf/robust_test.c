@@ -21,6 +21,14 @@ static const char good[] =
     "    location /a/ { alias /x/; location = /a/b { return 200 \"it's $http_x\\n\"; } }\n"
     "    location ^~ /s { status json; } location = /e { test_handler echo 7; } } # end\n"
     "  server { listen unix:/tmp/x.sock; return 301 https://$host$request_uri; }\n"
+    "  map $uri $m { hostnames; default $host; a b; *.c d; e.* f; ~^(?<g>x)y$ \"$g\"; }\n"
+    "  limit_req_zone $m zone=r:64k rate=5r/m; limit_conn_zone $m$uri zone=c:64k;\n"
+    "  server { listen 82; server_name ~^(?<who>[a-z]+)\\.u$; set $v \"a$who$1\"; expires 1d;\n"
+    "    if ($v ~* ^b) { rewrite ^/(.*)$ /z/$1?x last; } error_page 404 500 =200 /x?$v;\n"
+    "    set_real_ip_from 10.0.0.0/8; real_ip_header X-Forwarded-For; limit_rate $arg_r;\n"
+    "    location ~ \\.(a|b)$ { alias /w/$1; try_files $uri $uri/ @n; limit_req zone=r burst=3; }\n"
+    "    location @n { allow ::1; deny all; limit_conn c 2; limit_except GET { deny all; }\n"
+    "      access_log /l/$host main if=$m; if (-f /x) { add_header Y z; break; } } }\n"
     "}\n";
 
 static uint64_t random_state;

@@ -197,6 +197,76 @@ static void listening_stops_and_resumes_for_everybody(void **state)
     close(copy);
 }
 
+/* ---- reuseport ---------------------------------------------------------------------------------
+ */
+
+static size_t open_parts(struct fixture *f, uint32_t workers, bool reuseport)
+{
+    struct listen_part *parts;
+    size_t count;
+    f->conf.workers = workers;
+    f->wanted[0].reuseport = reuseport;
+    assert_int_equal(listeners_open(&f->set, &f->conf, f->fds, &f->error), 0);
+    assert_int_equal(listeners_open_parts(&f->set, &f->conf, &parts, &count, &f->error), 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(parts[i].part, i + 1);
+        assert_int_equal(parts[i].listen, 0);
+    }
+    free(parts);
+    return count;
+}
+
+static void want_free_port(struct fixture *f)
+{
+    uint16_t port;
+    close(open_somewhere(false, &port));
+    want_port(f, port);
+}
+
+/* Nobody but the kernel can move those who wait in a queue: it stays when its worker goes. */
+static void sockets_of_workers_stay_with_their_address(void **state)
+{
+    struct fixture *f = *state;
+    want_free_port(f);
+    assert_int_equal(open_parts(f, 4, true), 3);
+    assert_int_equal(f->set.count, 4);
+    assert_int_equal(open_parts(f, 1, true), 3);
+    assert_int_equal(open_parts(f, 2, false), 3);
+    assert_int_equal(open_parts(f, 5, true), 4);
+    f->conf.listen_count = 0;
+    listeners_keep(&f->set, &f->conf);
+    assert_int_equal(f->set.count, 0);
+}
+
+/* A socket that was bound for all can be joined by others later. */
+static void one_socket_becomes_several(void **state)
+{
+    struct fixture *f = *state;
+    want_free_port(f);
+    assert_int_equal(open_parts(f, 3, false), 0);
+    assert_int_equal(open_parts(f, 3, true), 2);
+}
+
+/* A new binary finds them by their order. */
+static void several_sockets_are_inherited(void **state)
+{
+    struct fixture *f = *state;
+    struct listeners heir = {.count = 0};
+    char words[64];
+    size_t used = 0;
+    want_free_port(f);
+    assert_int_equal(open_parts(f, 3, true), 2);
+    for (size_t i = 0; i < f->set.count; i++)
+        used += (size_t)snprintf(words + used, sizeof(words) - used, "%d;", dup(f->set.at[i].fd));
+    assert_int_equal(listeners_inherit(&heir, words, 0), 0);
+    struct listeners old = f->set;
+    f->set = heir;
+    assert_int_equal(open_parts(f, 3, true), 2);
+    assert_int_equal(f->set.count, 3);
+    listeners_keep(&old, NULL);
+    free(old.at);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -209,6 +279,9 @@ int main(void)
         TEST(a_stale_path_is_taken_over_and_a_live_one_is_not),
         TEST(inherited_sockets_are_found_by_their_address),
         TEST(listening_stops_and_resumes_for_everybody),
+        TEST(sockets_of_workers_stay_with_their_address),
+        TEST(one_socket_becomes_several),
+        TEST(several_sockets_are_inherited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-"""`masterwork simulate`: schedules drawn from seeds, run by mw-sim, with progress and what was found."""
+"""`masterwork simulate`: schedules drawn from seeds, run by mw-sim, with progress and findings."""
 
 from __future__ import annotations
 

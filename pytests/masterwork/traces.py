@@ -1,6 +1,6 @@
-"""Records traces of real masters (MW_TRACE) while stories are staged on the engine, for scenarios/traces:
-`make traces`. The core must decide in them as it did; a test replays them. They are made anew when
-the core is meant to decide otherwise."""
+"""Records traces of real masters (MW_TRACE) while stories are staged on the engine, for
+scenarios/traces: `make traces`. The core must decide in them as it did; a test replays them. They
+are made anew when the core is meant to decide otherwise."""
 
 from __future__ import annotations
 

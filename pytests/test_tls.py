@@ -209,6 +209,16 @@ def test_plain_http_is_told_what_is_wrong(server: Server, site: Pair) -> None:
         assert stream.recv(1) == b""
 
 
+def test_plain_http_may_be_sent_elsewhere(server: Server, site: Pair) -> None:
+    server.write(f"{pair(site)} server {{ listen 127.0.0.1:PORT0 ssl;"
+                 "error_page 497 =301 https://site.test/new$request_uri; return 200 secret; }")
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port()), timeout=20) as stream:
+        stream.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, head, _ = read_answer(stream)
+        assert status == 301 and "Location: https://site.test/new/x\r\n" in head + "\r\n"
+
+
 def test_garbage_is_refused(server: Server, site: Pair) -> None:
     server.write(f"{pair(site)} server {{ listen 127.0.0.1:PORT0 ssl; return 200 ok; }}")
     server.start()
@@ -427,6 +437,17 @@ def test_a_proxy_says_who_its_client_is(server: Server, site: Pair, header: byte
         stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_answer(stream)[2].decode() == said
     assert get(server.port(1), before=header).body.decode() == said
+
+
+def test_a_proxy_that_is_trusted_says_who_asks(server: Server, site: Pair) -> None:
+    server.write(f"{pair(site)} real_ip_header proxy_protocol; server {{"
+                 "listen 127.0.0.1:PORT0 ssl proxy_protocol; set_real_ip_from 127.0.0.1;"
+                 "return 200 $remote_addr|$remote_port|$realip_remote_addr; }"
+                 "server { listen 127.0.0.1:PORT1 ssl proxy_protocol; set_real_ip_from 10.0.0.1;"
+                 "return 200 $remote_addr; }")
+    server.start()
+    assert get(server.port(0), before=V2_INET).body == b"10.1.2.3|1111|127.0.0.1"
+    assert get(server.port(1), before=V2_INET).body == b"127.0.0.1"
 
 
 @pytest.mark.parametrize("header", [

@@ -37,7 +37,8 @@ static inline void builder_add(struct builder *builder, struct conf_str text)
 {
     if (builder->len + text.len >= builder->room && !builder_reserve(builder, text.len))
         return;
-    memcpy(builder->at + builder->len, text.at, text.len);
+    if (text.len > 0) /* text.at may be NULL */
+        memcpy(builder->at + builder->len, text.at, text.len);
     builder->len += text.len;
 }
 void builder_add_u64(struct builder *builder, uint64_t value);

@@ -33,6 +33,17 @@ def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess:
                           env=environment(tmp_path))
 
 
+@pytest.mark.parametrize("over", ["tls", "unix"])
+@pytest.mark.parametrize("story", ["serve/all-kinds-of-clients", "respawn/kill-one-worker",
+                                   "drain/graceful-stop"])
+def test_clients_that_speak_through_something_else(tmp_path, over, story):
+    done = run(tmp_path, "verify", "engine", "--story", story, "--over", over, "--keep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder, = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    conf = (folder / "server.conf").read_text()
+    assert (" ssl" in conf) == (over == "tls") and ("listen unix:" in conf) == (over == "unix")
+
+
 def test_a_story_that_holds(tmp_path):
     report, junit = tmp_path / "out.json", tmp_path / "out.xml"
     done = run(tmp_path, "verify", "engine", "--story", STORY, "--json", str(report), "--junit",

@@ -280,11 +280,12 @@ static void admission_on_ready(struct ev_loop *loop, ev_io *io, int revents)
         admission_take(listener->worker, listener);
 }
 
-/* Those who wait now, and none that come while they are taken: accepting may be slow. */
+/* Those who wait now, and none that come while they are taken: accepting may be slow. Of a unix
+ * socket only the longest queue is known. */
 static void admission_take_waiting(struct worker *w, const struct listener *listener)
 {
     int waiting = sys_accept_queue(listener->fd);
-    uint64_t most = w->adm.accepted + (waiting < 0 ? ADM_BATCH_MAX : (uint64_t)waiting);
+    uint64_t most = w->adm.accepted + (uint64_t)(waiting < 0 ? listener->conf->backlog : waiting);
     while (w->adm.accepted < most && ev_is_active(&listener->io) && admission_take(w, listener))
         ;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/un.h>
 
 #include "engine/os/clock.h"
 #include "engine/os/log.h"
@@ -351,6 +352,8 @@ static void connection_remember_peer(struct connection *c, const struct sockaddr
     if (peer->ss_family == AF_INET)
         c->hist_id =
             hist_conn(c->client.peer.in.sin_addr.s_addr, ntohs(c->client.peer.in.sin_port));
+    else if (peer->ss_family == AF_UNIX)
+        c->hist_id = hist_conn_unix(((const struct sockaddr_un *)(const void *)peer)->sun_path);
 }
 
 void connection_open(struct worker *w, const struct listener *listener, int fd,

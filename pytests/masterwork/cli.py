@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
     one.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML")
     one.add_argument("--keep", action="store_true", help="keep the runs of stories that hold too")
-    one.add_argument("--over", choices=("plain", "tls"), default="plain",
+    one.add_argument("--over", choices=("plain", "tls", "unix"), default="plain",
                      help="what all clients speak through (default plain)")
     add_common(one)
     one.set_defaults(run=verify)

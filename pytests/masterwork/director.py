@@ -57,7 +57,7 @@ class Play:
     spell: Spell | None = None
     # Is the server to run below the shim, for points that it has not itself?
     shim: bool = False
-    # What the clients speak through: "plain", "tls".
+    # What the clients speak through: "plain", "tls", "unix".
     over: str = "plain"
 
 
@@ -105,6 +105,8 @@ def why_not(story: Story, target: Target, over: str = "plain") -> str:
         return schedule.why_not(story)
     if over != "plain" and over not in target.features:
         return f"{target.name} lacks {over}"
+    if over == "unix" and re.search(r"wait = \"queue\b", story.file.read_text()):
+        return "how many wait at a unix socket is not watched"
     if story.loads and all(load.surface not in target.surfaces for load in story.loads):
         return f"{target.name} has none of the paths the story's clients use"
     return ""

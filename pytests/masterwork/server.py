@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -57,7 +59,7 @@ class Server:
     """Paths, configuration and process of one run's server."""
 
     def __init__(self, target: Target, wishes: ServerWishes, folder: Path, board: Path | None,
-                 shim: bool = False, tls: bool = False) -> None:
+                 shim: bool = False, tls: bool = False, unix: bool = False) -> None:
         self.target, self.wishes, self.folder = target, wishes, folder
         self.program = target.find()
         self.port = Port()
@@ -65,6 +67,8 @@ class Server:
         self.tls_port = Port() if tls else None
         if tls:
             make_certificate(folder)
+        # However deep the run's folder lies: the path of a unix socket is short.
+        self.unix_path = Path(tempfile.mkdtemp(prefix="mw-")) / "load.sock" if unix else None
         self.board = board
         self.shim = shim
         self.process: subprocess.Popen[bytes] | None = None
@@ -131,6 +135,7 @@ class Server:
         """Replaces the configuration in one step, so that nobody reads half of it."""
         workers = workers or self.configuration.workers
         text = self.template.render(number=number, workers=workers, port=self.port.number,
+                                    unix_path=self.unix_path or "",
                                     tls_port=self.tls_port.number if self.tls_port else 0,
                                     run=self.folder, server=self.wishes,
                                     is_root=os.geteuid() == 0,
@@ -316,6 +321,8 @@ class Server:
         self.port.close()
         if self.tls_port:
             self.tls_port.close()
+        if self.unix_path:
+            shutil.rmtree(self.unix_path.parent)
 
     def is_master_gone(self) -> bool:
         return not self.is_running() and not is_alive(self.pid)

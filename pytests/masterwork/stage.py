@@ -116,7 +116,8 @@ class Stage:
         has_faults = self.shim or "faults" in self.target.features
         self.board = self.folder / "board" if has_faults else None
         tls = self.over == "tls" or any(load.kind == "tls" for load in self.loads)
-        self.server = Server(self.target, self.wishes, self.folder, self.board, self.shim, tls)
+        self.server = Server(self.target, self.wishes, self.folder, self.board, self.shim, tls,
+                             self.over == "unix")
         self.state.port = self.load_port
         self.state.error_log = self.server.error_log
         self.state.fired = self.fired
@@ -229,6 +230,8 @@ class Stage:
             options["tls"] = 1
             if "rate" in options:
                 options["rate"] = round(options["rate"] * TLS_SHARE, 3)
+        elif self.over == "unix" and load.kind != "tls":
+            options["unix"] = self.server.unix_path
         elif load.kind == "tls":
             options["port"] = self.server.tls_port.number
         size, spread = int(options.get("bytes", 0)), int(options.pop("spread", 0))

@@ -71,6 +71,21 @@ static inline uint64_t hist_conn(uint32_t addr_be, uint16_t port)
     return ((uint64_t)__builtin_bswap32(addr_be) << 16) | port;
 }
 
+/* The same for a client on a unix socket that the kernel has named (autobind, unix(7)): a NUL and
+ * five hexadecimal digits at the beginning of `sun_path`. 0: it has no such name. */
+static inline uint64_t hist_conn_unix(const char *sun_path)
+{
+    uint64_t number = 0;
+    for (int i = 1; i <= 5; i++) {
+        char c = sun_path[i];
+        bool digit = c >= '0' && c <= '9';
+        if (sun_path[0] != '\0' || (!digit && (c < 'a' || c > 'f')))
+            return 0;
+        number = number << 4 | (uint64_t)(digit ? c - '0' : c - 'a' + 10);
+    }
+    return number + 1;
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 /* A writer appends to one file. Not thread safe; a forked child must open its own (hist_forget). */

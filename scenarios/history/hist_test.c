@@ -304,6 +304,22 @@ static void assert_printed(const struct hist_record *r, const char *part)
         fail_msg("\"%s\" is not in \"%s\"", part, line);
 }
 
+static void unix_clients_are_known_by_the_kernels_name(void **state)
+{
+    (void)state;
+    assert_int_equal(hist_conn_unix("\0"
+                                    "00000"),
+                     1);
+    assert_int_equal(hist_conn_unix("\0"
+                                    "1a2bf"),
+                     0x1a2c0);
+    assert_int_equal(hist_conn_unix("\0"
+                                    "1a2bg"),
+                     0);
+    assert_int_equal(hist_conn_unix("\0\0\0\0\0\0"), 0);
+    assert_int_equal(hist_conn_unix("/run/x.sock"), 0);
+}
+
 static void records_print_with_their_words(void **state)
 {
     (void)state;
@@ -406,6 +422,7 @@ int main(void)
                                         folder_remove),
         cmocka_unit_test_setup_teardown(a_torn_tail_is_left_out, folder_make, folder_remove),
         cmocka_unit_test(records_print_with_their_words),
+        cmocka_unit_test(unix_clients_are_known_by_the_kernels_name),
         cmocka_unit_test(every_kind_prints_within_bounds),
         cmocka_unit_test(lists_are_whole),
         cmocka_unit_test(the_pattern_tells_places_apart),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "scenarios/witness/prober_exchange.h"
@@ -275,12 +276,38 @@ static bool is_own_error(int error)
            error == EAGAIN;
 }
 
+/* A unix socket connects at once or not at all; a full queue of its listener is a refusal. The
+ * kernel gives the client a name by which the server's records can be joined with ours. */
+static int dial_unix(const struct prober_population *pop, struct prober_conn *c)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX}, own = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(own);
+    c->connect_ns = hist_now_ns();
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
+    if (fd < 0)
+        return -errno;
+    memcpy(to.sun_path, pop->spec.unix_path, sizeof(pop->spec.unix_path));
+    if (bind(fd, (struct sockaddr *)&own, sizeof(own.sun_family)) != 0 ||
+        connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+        error = errno == EAGAIN ? ECONNREFUSED : errno;
+    if (is_own_error(error)) {
+        close(fd);
+        return -error;
+    }
+    if (getsockname(fd, (struct sockaddr *)&own, &len) == 0)
+        c->conn = hist_conn_unix(own.sun_path);
+    errno = error;
+    return fd;
+}
+
 /* Begins to connect. Returns the socket, with the server's word in errno (0, EINPROGRESS or an
  * error), or a negative errno that is the prober's own. A source without a free port is passed
  * over: nothing has been sent from it. */
 static int dial(struct prober *p, struct prober_population *pop, struct prober_conn *c)
 {
     int error = 0;
+    if (pop->spec.unix_path[0] != '\0')
+        return dial_unix(pop, c);
     for (uint32_t i = 0; i == 0 || i < p->source_count; i++) {
         struct sockaddr_in local;
         socklen_t len = sizeof(local);

@@ -69,7 +69,7 @@ static const struct key {
 /* clang-format on */
 
 static const char keys_known[] = "name path rate clients body bytes read_rate send_rate depth "
-                                 "timeout connect_timeout expect port tls paused";
+                                 "timeout connect_timeout expect port tls unix paused";
 
 struct reader {
     const char *text;
@@ -196,12 +196,12 @@ static bool is_name(const char *text, size_t len)
     return len > 0 && len < PROBER_NAME_MAX;
 }
 
-static bool is_path(const char *text, size_t len)
+static bool is_path(const char *text, size_t len, size_t room)
 {
     for (size_t i = 0; i < len; i++)
         if (text[i] <= ' ' || text[i] > '~')
             return false;
-    return len > 0 && len < PROBER_PATH_MAX && text[0] == '/';
+    return len > 0 && len < room && text[0] == '/';
 }
 
 static int read_text(const struct reader *in, struct prober_spec *spec, const char *key,
@@ -215,11 +215,14 @@ static int read_text(const struct reader *in, struct prober_spec *spec, const ch
         spec->name[len] = '\0';
         return 0;
     }
-    if (!is_path(value, len))
-        return fault(in, value, "a path begins with '/', is shorter than %d bytes, without spaces",
-                     PROBER_PATH_MAX);
-    memcpy(spec->path, value, len);
-    spec->path[len] = '\0';
+    bool is_unix = key[0] == 'u';
+    size_t room = is_unix ? sizeof(spec->unix_path) : sizeof(spec->path);
+    char *to = is_unix ? spec->unix_path : spec->path;
+    if (!is_path(value, len, room))
+        return fault(in, value, "a path begins with '/', is shorter than %zu bytes, without spaces",
+                     room);
+    memcpy(to, value, len);
+    to[len] = '\0';
     return 0;
 }
 
@@ -236,7 +239,8 @@ static int read_item(const struct reader *in, struct prober_spec *spec, const ch
     size_t key_len = (size_t)(equals - item);
     const char *value = equals + 1;
     size_t value_len = len - key_len - 1;
-    if (key_len == 4 && (memcmp(item, "name", 4) == 0 || memcmp(item, "path", 4) == 0))
+    if (key_len == 4 && (memcmp(item, "name", 4) == 0 || memcmp(item, "path", 4) == 0 ||
+                         memcmp(item, "unix", 4) == 0))
         return read_text(in, spec, item, value, value_len);
     if (key_len == 4 && memcmp(item, "rate", 4) == 0)
         return prober_rate_parse(value, value_len, &spec->rate_milli)

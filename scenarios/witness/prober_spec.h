@@ -9,7 +9,7 @@
 
 #include "scenarios/history/hist.h"
 
-enum { PROBER_NAME_MAX = 32, PROBER_PATH_MAX = 256, PROBER_DEPTH_MAX = 64 };
+enum { PROBER_NAME_MAX = 32, PROBER_PATH_MAX = 256, PROBER_DEPTH_MAX = 64, PROBER_UNIX_MAX = 108 };
 
 /* How the body of an answer is checked. */
 enum prober_check_kind {
@@ -47,9 +47,10 @@ struct prober_spec {
     uint64_t depth;
     uint64_t timeout_ms;
     uint64_t connect_timeout_ms;
-    uint64_t expect; /* status; 0 any below 500 */
-    uint64_t port;   /* 0 the target's */
-    uint64_t tls;    /* 1 over TLS, whatever the kind */
+    uint64_t expect;                 /* status; 0 any below 500 */
+    uint64_t port;                   /* 0 the target's */
+    uint64_t tls;                    /* 1 over TLS, whatever the kind */
+    char unix_path[PROBER_UNIX_MAX]; /* empty: over TCP */
     bool paused;
 };
 

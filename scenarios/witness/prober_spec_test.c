@@ -21,7 +21,7 @@ static void test_everything_said(void **state)
             &s,
             "download,name=big-1.x,path=/a?n=5&ms=2,rate=0.125,clients=7,body=0,bytes=5,"
             "read_rate=10,send_rate=20,timeout=30,connect_timeout=40,expect=206,"
-            "port=8080,paused",
+            "port=8080,tls=1,unix=/run/x.sock,paused",
             why, sizeof(why)),
         0);
     assert_int_equal(s.kind, HIST_DOWNLOAD);
@@ -36,6 +36,8 @@ static void test_everything_said(void **state)
     assert_int_equal(s.connect_timeout_ms, 40);
     assert_int_equal(s.expect, 206);
     assert_int_equal(s.port, 8080);
+    assert_int_equal(s.tls, 1);
+    assert_string_equal(s.unix_path, "/run/x.sock");
     assert_true(s.paused);
 }
 
@@ -51,6 +53,8 @@ static void test_every_kind(void **state)
         assert_int_equal(s.kind, k);
         assert_true(s.clients > 0 && s.depth > 0 && s.depth <= PROBER_DEPTH_MAX);
         assert_string_equal(s.path, "/");
+        assert_string_equal(s.unix_path, "");
+        assert_int_equal(s.tls, prober_kind(s.kind)->tls);
         assert_non_null(prober_kind(s.kind)->method);
         assert_true(prober_kind(s.kind)->standing || s.rate_milli > 0);
         assert_int_equal(prober_kind(s.kind)->counts, s.kind != HIST_ABUSIVE);

@@ -1,0 +1,70 @@
+"""Unix sockets as listeners: what TCP has from its queue, they must have as well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tls_server import PATIENCE_S, Server, read_answer, until
+
+from masterwork.tree import process
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path / "server")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A short path: that of a unix socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="mw-") as folder:
+        yield Path(folder) / "sock"
+
+
+def begin(place: Path) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX)
+    stream.settimeout(PATIENCE_S)
+    stream.connect(str(place))
+    stream.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    return stream
+
+
+def workers(server: Server) -> list[int]:
+    return [pid for pid in server.pids() if pid != server.process.pid]
+
+
+def test_who_waited_before_a_stop_is_served(server: Server, place: Path) -> None:
+    """More than a worker accepts in one turn wait at a socket whose queue nobody can measure."""
+    count = 200
+    server.write(f"server {{ listen 127.0.0.1:PORT0; listen unix:{place};"
+                 "return 200 $remote_addr; }", "worker_shutdown_timeout 10s;")
+    conf = server.folder / "server.conf"
+    conf.write_text(conf.read_text().replace("worker_connections 64", "worker_connections 400"))
+    server.start()
+    until(lambda: len(workers(server)) == 2, "both workers are there")
+    first = begin(place)
+    assert read_answer(first)[2] == b"unix:"
+    first.close()
+    stopped = workers(server)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    until(lambda: all(process(pid).state == "T" for pid in stopped), "the workers have stopped")
+    waiting = [begin(place) for _ in range(count)]
+    os.kill(server.process.pid, signal.SIGQUIT)
+    until(lambda: "shutting down" in server.log(), "the master has heard")
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    for stream in waiting:
+        status, head, body = read_answer(stream)
+        assert status == 200 and body == b"unix:" and "Connection: close" in head
+        stream.close()
+    assert server.process.wait(PATIENCE_S) == 0
+    assert not place.exists()

@@ -45,6 +45,8 @@ struct sim_connection {
     bool resume; /* stalled as it was about to execute */
 };
 
+enum { SIM_TAG_LINE = 5 }; /* of a master's line to the other one */
+
 /* What master and workers say on a channel, as engine/worker/worker.h has it. */
 enum sim_word { WORD_POISED = 1, WORD_GO, WORD_READY, WORD_DRAIN, WORD_STOP };
 
@@ -88,6 +90,8 @@ struct sim_master {
     uint32_t pid;
     uint64_t deadline_ns; /* of the timers that are set; 0 none */
     bool beats_on, settle_on, again_on, stepping, gone, listeners_stopped;
+    bool booting;                  /* a new binary that has not had its first turn */
+    int line_fd;                   /* to the other master, while there is one; -1 none */
     uint32_t config, config_tried; /* numbers: what serves, what is being tried */
     uint32_t generation_tried;
     uint64_t reload_begun_ns; /* of the last one */
@@ -157,7 +161,8 @@ struct sim_director {
     } asks[SIM_ASKS_MAX];
     size_t ask_count;
     uint64_t act_begun_ns, stop_ns;
-    uint32_t upgrade, storms, fired, arms;
+    uint32_t upgrade, upgrade_sequence, storms, fired, arms;
+    bool upgrade_asked;      /* and its outcome is not known */
     int rules[SIM_ARMS_MAX]; /* of the acts, in the order they were armed */
     struct {
         uint32_t set, left, period_us, sent;
@@ -197,7 +202,9 @@ struct sim {
     struct fault_self selves[KERNEL_PROCS_MAX];
     struct fault_decision stalls[KERNEL_PROCS_MAX]; /* why a process is stalled */
     struct sim_coverage *coverage;                  /* NULL not counted */
-    struct sim_master master;
+    /* The second is the new binary's in an upgrade, while it lasts. `master` is the one whose turn
+     * it is, else the first, to whom the director speaks. */
+    struct sim_master masters[2], *master;
     struct sim_clients clients;
     struct sim_director director;
     struct sim_story story;
@@ -251,6 +258,18 @@ void sim_master_turn(struct sim *s);
 void sim_master_signalled(struct sim *s, int number);
 void sim_master_tell(struct sim *s, const struct sup_event *event);
 const struct sim_row *sim_master_row(const struct sim *s, int slot, uint32_t generation);
+/* What a master does before it starts its workers; `old`: who started it, NULL nobody. */
+void sim_master_begin(struct sim *s, const struct sim_master *old);
+/* sim_upgrade.c */
+void sim_upgrade_start(struct sim *s);
+void sim_upgrade_boot(struct sim *s);
+void sim_upgrade_line(struct sim *s);
+void sim_upgrade_signal(struct sim *s, int number);
+void sim_upgrade_ready(struct sim *s);
+/* True: asking failed and must be done again. */
+bool sim_upgrade_reap(struct sim *s);
+/* Whose process it is; NULL: no master's. */
+struct sim_master *sim_master_of(struct sim *s, unsigned process);
 /* sim_effects.c: carries out one effect; returns without a word if the master is gone. */
 void sim_master_perform(struct sim *s, const struct sup_effect *effect);
 void sim_master_reap(struct sim *s);
@@ -296,6 +315,7 @@ void sim_director_start(struct sim *s);
 void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a);
 void sim_director_reported(struct sim *s, enum hist_report report, uint32_t generation);
 void sim_director_ready(struct sim *s);
+void sim_director_upgraded(struct sim *s, enum hist_upgrade what);
 void sim_director_reopened(struct sim *s);
 void sim_director_resized(struct sim *s, uint32_t workers);
 void sim_director_master_gone(struct sim *s, int status);

@@ -4,6 +4,8 @@
 
 #include "engine/sim/sim.h"
 
+static const uint64_t upgrade_wait_ns = 100 * SIM_MS;
+
 /* ---- signals ----------------------------------------------------------------------------------
  */
 
@@ -39,7 +41,7 @@ static uint32_t nth_worker(const struct sim *s, uint32_t n)
     uint32_t live = 0;
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < SIM_ROWS; i++) {
-            const struct sim_row *row = &s->master.rows[i];
+            const struct sim_row *row = &s->master->rows[i];
             if (!lives(s, row))
                 continue;
             if (round == 1 && n-- == 0)
@@ -66,7 +68,7 @@ static void signal_one(struct sim *s, uint32_t pid, int number, enum hist_target
 static void signal_all(struct sim *s, int number)
 {
     for (size_t i = 0; i < SIM_ROWS; i++) {
-        const struct sim_row *row = &s->master.rows[i];
+        const struct sim_row *row = &s->master->rows[i];
         if (lives(s, row))
             sim_signal(s, row->pid, number, HIST_TO_WORKER);
     }
@@ -81,7 +83,7 @@ static void record_storm(struct sim *s, uint32_t set, bool begin, uint32_t count
     sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_STORM,
                                         .role = HIST_DIRECTOR,
                                         .slot = -1,
-                                        .pid = s->master.pid,
+                                        .pid = s->master->pid,
                                         .a = one ? (uint64_t)__builtin_ctz(set) : 0,
                                         .b = begin,
                                         .c = count});
@@ -107,11 +109,11 @@ void sim_act_storm(struct sim *s, uint32_t storm)
     }
     d->storm[storm].left--;
     int number = next_signal(set, d->storm[storm].sent++);
-    int err = kernel_kill(&s->kernel, s->master.pid, number);
+    int err = kernel_kill(&s->kernel, s->master->pid, number);
     sim_record(s, &(struct hist_record){.kind = HIST_STORM_SIGNAL,
                                         .role = HIST_FAULT,
                                         .slot = -1,
-                                        .pid = s->master.pid,
+                                        .pid = s->master->pid,
                                         .a = (uint64_t)number,
                                         .b = HIST_TO_MASTER,
                                         .c = (uint64_t)-err});
@@ -163,18 +165,18 @@ void sim_act_hup(struct sim *s, bool valid, bool waits)
     sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_RELOAD,
                                         .role = HIST_DIRECTOR,
                                         .slot = -1,
-                                        .pid = s->master.pid,
+                                        .pid = s->master->pid,
                                         .gen = d->config,
                                         .a = valid,
                                         .b = ++d->sequence});
     if (d->reload_count < SIM_RELOADS_MAX) {
         d->reloads[d->reload_count].sequence = d->sequence;
         d->reloads[d->reload_count].config = d->config;
-        d->reloads[d->reload_count].before = s->master.generation_tried;
+        d->reloads[d->reload_count].before = s->master->generation_tried;
         d->reloads[d->reload_count].waits = waits;
         d->reloads[d->reload_count++].begun_ns = s->kernel.now_ns;
     }
-    kernel_kill(&s->kernel, s->master.pid, SIGHUP);
+    kernel_kill(&s->kernel, s->master->pid, SIGHUP);
 }
 
 /* ---- acts -------------------------------------------------------------------------------------
@@ -190,10 +192,10 @@ static void ask(struct sim *s, uint32_t patience_ms)
     sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_ASK,
                                         .role = HIST_DIRECTOR,
                                         .slot = -1,
-                                        .pid = s->master.pid,
+                                        .pid = s->master->pid,
                                         .a = SIGUSR1,
                                         .b = d->sequence});
-    kernel_kill(&s->kernel, s->master.pid, SIGUSR1);
+    kernel_kill(&s->kernel, s->master->pid, SIGUSR1);
     kernel_outside(&s->kernel, s->kernel.now_ns + patience_ms * SIM_MS, SIM_OUT_ASK, d->sequence);
 }
 
@@ -208,7 +210,7 @@ static void slow(struct sim *s, uint32_t which, uint32_t ms)
 void sim_act_limit_fds(struct sim *s, uint32_t limit)
 {
     for (size_t i = 0; i < SIM_ROWS; i++) {
-        const struct sim_row *row = &s->master.rows[i];
+        const struct sim_row *row = &s->master->rows[i];
         if (!lives(s, row))
             continue;
         s->kernel.processes[row->process].fd_limit = limit;
@@ -243,9 +245,9 @@ static void signal_to(struct sim *s, int number, enum sim_receiver to)
 {
     const struct sim_row *first = NULL, *last = NULL;
     if (to == SIM_MASTER || to == SIM_ALL || to == SIM_GROUP)
-        sim_signal(s, s->master.pid, number, to == SIM_MASTER ? HIST_TO_MASTER : HIST_TO_ALL);
+        sim_signal(s, s->master->pid, number, to == SIM_MASTER ? HIST_TO_MASTER : HIST_TO_ALL);
     for (size_t i = 0; i < SIM_ROWS; i++) {
-        const struct sim_row *row = &s->master.rows[i];
+        const struct sim_row *row = &s->master->rows[i];
         if (!lives(s, row))
             continue;
         uint64_t born_ns = s->kernel.processes[row->process].born_ns;
@@ -260,6 +262,27 @@ static void signal_to(struct sim *s, int number, enum sim_receiver to)
         sim_signal(s, first->pid, number, HIST_TO_WORKER);
     if (to == SIM_LAST_WORKER && last != NULL)
         sim_signal(s, last->pid, number, HIST_TO_WORKER);
+}
+
+/* USR2. While one is under way it is a signal like others: nobody waits for its outcome. */
+static void ask_upgrade(struct sim *s, uint32_t fate)
+{
+    struct sim_director *d = &s->director;
+    if (d->upgrade_asked || s->masters[1].pid != 0) {
+        sim_signal(s, s->master->pid, SIGUSR2, HIST_TO_MASTER);
+        return;
+    }
+    d->upgrade_asked = true;
+    d->upgrade = fate;
+    d->upgrade_sequence = ++d->sequence;
+    sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_UPGRADE,
+                                        .role = HIST_DIRECTOR,
+                                        .slot = -1,
+                                        .pid = s->master->pid,
+                                        .a = fate == 0,
+                                        .b = d->upgrade_sequence,
+                                        .c = 1});
+    kernel_kill(&s->kernel, s->master->pid, SIGUSR2);
 }
 
 static void perform_of_story(struct sim *s, const struct sim_act *act)
@@ -302,6 +325,12 @@ void sim_act_perform(struct sim *s, uint32_t index)
     const struct sim_act *act = &s->plan.acts[index];
     if (act->skipped || s->director.stopping || s->director.master_gone)
         return;
+    bool reloads = act->kind == SIM_ACT_RELOAD || act->kind == SIM_ACT_BAD_RELOAD;
+    if (reloads && (s->director.upgrade_asked || s->masters[1].pid != 0)) {
+        /* Two masters that serve two configurations are nothing that an operator would want. */
+        kernel_outside(&s->kernel, s->kernel.now_ns + upgrade_wait_ns, SIM_OUT_ACT, index);
+        return;
+    }
     switch ((enum sim_act_kind)act->kind) {
     case SIM_ACT_RELOAD:
     case SIM_ACT_BAD_RELOAD:
@@ -309,7 +338,7 @@ void sim_act_perform(struct sim *s, uint32_t index)
         sim_act_hup(s, act->kind == SIM_ACT_RELOAD, act->b != 0);
         break;
     case SIM_ACT_SIGNAL_MASTER:
-        signal_one(s, s->master.pid, (int)act->a, HIST_TO_MASTER);
+        signal_one(s, s->master->pid, (int)act->a, HIST_TO_MASTER);
         break;
     case SIM_ACT_SIGNAL_WORKER:
         signal_one(s, nth_worker(s, act->b), (int)act->a, HIST_TO_WORKER);
@@ -337,8 +366,7 @@ void sim_act_perform(struct sim *s, uint32_t index)
             sim_client_request(s, act->a);
         break;
     case SIM_ACT_UPGRADE:
-        s->director.upgrade = act->a;
-        kernel_kill(&s->kernel, s->master.pid, SIGUSR2);
+        ask_upgrade(s, act->a);
         break;
     default:
         perform_of_story(s, act);

@@ -13,7 +13,7 @@ static void put(struct sim *s, enum hist_kind kind, uint32_t gen, uint64_t a, ui
     sim_record(s, &(struct hist_record){.kind = (uint16_t)kind,
                                         .role = HIST_DIRECTOR,
                                         .slot = -1,
-                                        .pid = s->master.pid,
+                                        .pid = s->master->pid,
                                         .gen = gen,
                                         .a = a,
                                         .b = b,
@@ -96,7 +96,7 @@ void sim_director_enter(struct sim *s, enum hist_phase phase)
     struct sim_director *d = &s->director;
     d->phase = phase;
     for (size_t i = 0; i < SIM_ROWS; i++)
-        d->at_phase[i] = s->master.rows[i].pid;
+        d->at_phase[i] = s->master->rows[i].pid;
     put(s, HIST_DIRECTOR_PHASE, 0, phase, 0, 0);
 }
 
@@ -155,8 +155,8 @@ static void calm(struct sim *s)
             status.rule.kind != FAULT_SABOTAGE)
             sim_fault_disarm(s, i);
     }
-    if (s->kernel.processes[s->master.process].state == KERNEL_STOPPED)
-        sim_signal(s, s->master.pid, SIGCONT, HIST_TO_MASTER);
+    if (s->kernel.processes[s->master->process].state == KERNEL_STOPPED)
+        sim_signal(s, s->master->pid, SIGCONT, HIST_TO_MASTER);
     for (unsigned i = 1; i < s->kernel.processes_used; i++)
         if (kernel_alive(&s->kernel, i))
             s->kernel.processes[i].jitter_ns = s->plan.jitter_ns;
@@ -176,7 +176,9 @@ void sim_director_stop(struct sim *s, enum sim_stop how)
     if (d->phase != HIST_PHASE_STOP)
         sim_director_enter(s, HIST_PHASE_STOP);
     put(s, HIST_DIRECTOR_STOP, 0, how, 0, 0);
-    sim_signal(s, s->master.pid, numbers[how], HIST_TO_MASTER);
+    sim_signal(s, s->master->pid, numbers[how], HIST_TO_MASTER);
+    if (s->masters[1].pid != 0)
+        sim_signal(s, s->masters[1].pid, numbers[how], HIST_TO_MASTER);
 }
 
 static void next_phase(struct sim *s, enum hist_phase phase)
@@ -213,7 +215,7 @@ static void next_phase(struct sim *s, enum hist_phase phase)
 
 const char *sim_director_unsettled(const struct sim *s)
 {
-    const struct sup *sup = &s->master.sup;
+    const struct sup *sup = &s->master->sup;
     uint32_t ready = 0;
     if (s->director.master_gone)
         return "progress: the master is gone though nobody stopped it";
@@ -301,27 +303,22 @@ void sim_director_master_gone(struct sim *s, int status)
 /* ---- the new binary of an upgrade --------------------------------------------------------------
  */
 
-static void other(struct sim *s, uint32_t what)
+/* The workers of both have accepted for a while: the upgrade is taken back. */
+static void take_back(struct sim *s, uint32_t pid)
 {
-    uint64_t now_ns = s->kernel.now_ns;
-    switch (what) {
-    case 0: /* it was started */
-        if (s->director.upgrade == 0)
-            kernel_outside(&s->kernel, now_ns + 200 * SIM_MS, SIM_OUT_OTHER, 2);
-        else if (s->director.upgrade == 1)
-            kernel_outside(&s->kernel, now_ns + 50 * SIM_MS, SIM_OUT_OTHER, 3);
-        break;
-    case 1: /* it was told to go */
-        kernel_outside(&s->kernel, now_ns + 10 * SIM_MS, SIM_OUT_OTHER, 3);
-        break;
-    case 2: /* its workers are ready; after a while it is told to go */
-        sim_master_tell(s, &(struct sup_event){.kind = SUP_OTHER_READY});
-        kernel_outside(&s->kernel, now_ns + 500 * SIM_MS, SIM_OUT_OTHER, 3);
-        break;
-    default:
-        if (s->master.sup.other != SUP_OTHER_NONE && !s->master.gone)
-            sim_master_tell(s, &(struct sup_event){.kind = SUP_OTHER_GONE});
-    }
+    if (s->masters[1].pid == pid)
+        sim_signal(s, pid, SIGQUIT, HIST_TO_MASTER);
+}
+
+void sim_director_upgraded(struct sim *s, enum hist_upgrade what)
+{
+    struct sim_director *d = &s->director;
+    bool over = what == HIST_UPGRADE_READY || what == HIST_UPGRADE_FAILED;
+    if (!over || !d->upgrade_asked)
+        return;
+    d->upgrade_asked = false;
+    put(s, HIST_DIRECTOR_UPGRADED, 0, what, d->upgrade_sequence,
+        what == HIST_UPGRADE_READY ? s->masters[1].pid : 0);
 }
 
 /* ---- time -------------------------------------------------------------------------------------
@@ -369,8 +366,7 @@ void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a)
         sim_story_turn(s);
         break;
     case SIM_OUT_OTHER:
-        if (!s->director.master_gone)
-            other(s, a);
+        take_back(s, a);
         break;
     }
 }

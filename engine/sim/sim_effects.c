@@ -20,45 +20,68 @@ static void record(struct sim *s, enum hist_kind kind, const struct sup_effect *
         s, &(struct hist_record){.kind = (uint16_t)kind,
                                  .role = HIST_MASTER,
                                  .slot = e->slot,
-                                 .pid = s->master.pid,
-                                 .gen = e->generation ? e->generation : s->master.sup.generation,
+                                 .pid = s->master->pid,
+                                 .gen = e->generation ? e->generation : s->master->sup.generation,
                                  .a = a,
                                  .b = b});
 }
 
 static void resume_listeners(struct sim *s)
 {
-    if (s->master.listeners_stopped)
-        kernel_listener_stop(&s->kernel, s->master.process, s->master.listen_fd, false);
-    s->master.listeners_stopped = false;
+    if (s->master->listeners_stopped)
+        kernel_listener_stop(&s->kernel, s->master->process, s->master->listen_fd, false);
+    s->master->listeners_stopped = false;
 }
 
-static void record_pid_file(struct sim *s, uint32_t pid)
+static void record_pid_file(struct sim *s, uint64_t file, uint32_t pid)
 {
-    sim_record(
-        s,
-        &(struct hist_record){
-            .kind = HIST_WATCH_PIDFILE, .role = HIST_WATCH, .slot = -1, .pid = pid, .b = pid != 0});
+    sim_record(s, &(struct hist_record){.kind = HIST_WATCH_PIDFILE,
+                                        .role = HIST_WATCH,
+                                        .slot = -1,
+                                        .pid = pid,
+                                        .a = file,
+                                        .b = pid != 0});
 }
 
 static void ready(struct sim *s, const struct sup_effect *effect)
 {
     record(s, HIST_ENGINE_READY, effect, effect->a, 0);
-    record_pid_file(s, s->master.pid);
+    record_pid_file(s, 0, s->master->pid);
+    sim_upgrade_ready(s);
     sim_director_ready(s);
 }
 
 static void leave(struct sim *s, int code)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     m->gone = true;
-    record_pid_file(s, 0);
+    if (m == &s->masters[0])
+        record_pid_file(s, 0, 0);
     kernel_exit(&s->kernel, m->process, code << 8);
+}
+
+static void perform_upgrade(struct sim *s, const struct sup_effect *effect)
+{
+    switch ((enum sup_effect_kind)effect->kind) {
+    case SUP_DO_UPGRADE_START:
+        sim_upgrade_start(s);
+        break;
+    case SUP_DO_UPGRADE_REPORT:
+        record(s, HIST_ENGINE_UPGRADE, effect, effect->a, s->masters[1].pid);
+        sim_director_upgraded(s, (enum hist_upgrade)effect->a);
+        break;
+    case SUP_DO_RESTORE_PID:
+        record_pid_file(s, 0, s->master->pid);
+        record_pid_file(s, 1, 0);
+        break;
+    default:
+        sim_upgrade_signal(s, effect->kind == SUP_DO_UPGRADE_TERM ? SIGTERM : SIGKILL);
+    }
 }
 
 void sim_master_perform(struct sim *s, const struct sup_effect *effect)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     switch ((enum sup_effect_kind)effect->kind) {
     case SUP_DO_SPAWN:
         spawn(s, effect);
@@ -103,14 +126,11 @@ void sim_master_perform(struct sim *s, const struct sup_effect *effect)
         sim_director_reopened(s);
         break;
     case SUP_DO_UPGRADE_START:
-        sim_director_outside(s, SIM_OUT_OTHER, 0);
-        break;
     case SUP_DO_UPGRADE_TERM:
     case SUP_DO_UPGRADE_KILL:
-        sim_director_outside(s, SIM_OUT_OTHER, 1);
-        break;
     case SUP_DO_UPGRADE_REPORT:
-        record(s, HIST_ENGINE_UPGRADE, effect, effect->a, 0);
+    case SUP_DO_RESTORE_PID:
+        perform_upgrade(s, effect);
         break;
     case SUP_DO_STOPPING:
         record(s, HIST_ENGINE_STOP, effect, effect->a, 0);
@@ -120,7 +140,6 @@ void sim_master_perform(struct sim *s, const struct sup_effect *effect)
         leave(s, (int)effect->a);
         break;
     case SUP_DO_KEEP_CONF:
-    case SUP_DO_RESTORE_PID:
     case SUP_DO_NOTE:
     case SUP_EFFECT_COUNT:
         break;
@@ -147,7 +166,7 @@ static void tell(struct sim *s, enum sup_event_kind kind, const struct sup_effec
 /* Forks with all signals blocked. 0, a negative errno with nothing left behind, or 1: lost. */
 static int fork_worker(struct sim *s, struct sim_row *row)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     struct kernel *k = &s->kernel;
     int fds[2];
     int err = sim_fault_step(s, m->process, FAULT_master_spawn);
@@ -171,6 +190,7 @@ static int fork_worker(struct sim *s, struct sim_row *row)
     row->process = (unsigned)child;
     row->pid = k->processes[child].pid;
     row->channel_fd = fds[0];
+    kernel_close_on_exec(k, m->process, fds[0]);
     kernel_close(k, m->process, fds[1]);
     kernel_close(k, (unsigned)child, fds[0]);
     uint32_t config = row->generation == m->sup.trying ? m->config_tried : m->config;
@@ -182,12 +202,12 @@ static int fork_worker(struct sim *s, struct sim_row *row)
 
 static void spawn(struct sim *s, const struct sup_effect *effect)
 {
-    struct sim_row *row = free_row(&s->master);
+    struct sim_row *row = free_row(s->master);
     if (row == NULL)
         abort(); /* the supervisor has as many entries as there are rows */
     *row = (struct sim_row){.slot = effect->slot, .generation = effect->generation};
     int err = fork_worker(s, row);
-    if (err > 0 && !kernel_alive(&s->kernel, s->master.process))
+    if (err > 0 && !kernel_alive(&s->kernel, s->master->process))
         return;
     if (err != 0) {
         tell(s, SUP_SPAWN_FAILED, effect, (uint64_t)(err < 0 ? -err : EINTR));
@@ -197,7 +217,7 @@ static void spawn(struct sim *s, const struct sup_effect *effect)
                                         .role = HIST_WATCH,
                                         .slot = -1,
                                         .pid = row->pid,
-                                        .a = s->master.pid});
+                                        .a = s->master->pid});
     sim_record(s, &(struct hist_record){.kind = HIST_ENGINE_SPAWN,
                                         .role = HIST_MASTER,
                                         .slot = row->slot,
@@ -238,9 +258,9 @@ static void send_go(struct sim *s, const struct sup_effect *effect)
     const struct sim_row *row = sim_master_row(s, effect->slot, effect->generation);
     if (row == NULL)
         return;
-    int err = sim_fault_step(s, s->master.process, FAULT_net_sendmsg);
+    int err = sim_fault_step(s, s->master->process, FAULT_net_sendmsg);
     if (err == 0)
-        err = kernel_channel_send(&s->kernel, s->master.process, row->channel_fd, WORD_GO);
+        err = kernel_channel_send(&s->kernel, s->master->process, row->channel_fd, WORD_GO);
     if (err < 0)
         tell(s, SUP_UNTOLD, effect, (uint64_t)-err);
 }
@@ -267,11 +287,11 @@ static void send_signal(struct sim *s, const struct sup_effect *effect)
     if (number == SIGABRT || number == SIGKILL)
         record_watchdog(s, row, number, effect->a);
     row->told = row->told || number == SIGQUIT;
-    int err = sim_fault_step(s, s->master.process, FAULT_proc_kill);
+    int err = sim_fault_step(s, s->master->process, FAULT_proc_kill);
     if (err == 0)
         err = kernel_kill(&s->kernel, row->pid, number);
     if (err < 0 && by_channel)
-        err = kernel_channel_send(&s->kernel, s->master.process, row->channel_fd,
+        err = kernel_channel_send(&s->kernel, s->master->process, row->channel_fd,
                                   number == SIGQUIT ? WORD_DRAIN : WORD_STOP);
     record_told(s, row, number, err);
     if (err < 0)
@@ -283,7 +303,7 @@ static void send_signal(struct sim *s, const struct sup_effect *effect)
 
 static void load_conf(struct sim *s, uint32_t generation)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     const struct sim_plan *plan = &s->plan;
     struct sup_event event = {.kind = SUP_CONF_BAD};
     const struct sup_effect about = {.slot = -1, .generation = generation};
@@ -313,7 +333,7 @@ static void load_conf(struct sim *s, uint32_t generation)
 
 static void commit(struct sim *s, uint32_t generation)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     sim_fault_step(s, m->process, FAULT_master_reload_commit);
     resume_listeners(s);
     m->config = m->config_tried;
@@ -328,7 +348,7 @@ static void report(struct sim *s, const struct sup_effect *effect)
         [SUP_RELOAD_REFUSED] = HIST_REPORT_REFUSED,
         [SUP_RELOAD_UNDONE] = HIST_REPORT_UNDONE,
     };
-    const struct sup_effect about = {.slot = -1, .generation = s->master.sup.generation};
+    const struct sup_effect about = {.slot = -1, .generation = s->master->sup.generation};
     record(s, HIST_ENGINE_RELOADED, &about, words[effect->a], effect->generation);
     sim_director_reported(s, words[effect->a], effect->generation);
 }

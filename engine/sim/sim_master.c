@@ -6,7 +6,7 @@
 #include "engine/core/trace.h"
 #include "engine/sim/sim.h"
 
-enum { TAG_DEADLINE = 1, TAG_BEATS, TAG_SETTLE, TAG_AGAIN, TAG_ROW = 16 };
+enum { TAG_DEADLINE = 1, TAG_BEATS, TAG_SETTLE, TAG_AGAIN, TAG_LINE = SIM_TAG_LINE, TAG_ROW = 16 };
 static const uint64_t settle_ns = 2 * SIM_MS;
 static const uint64_t again_ns = 50 * SIM_MS;
 
@@ -24,7 +24,7 @@ static void print_status(struct sim *s, const struct sup_event *event);
 
 static bool gone(const struct sim *s)
 {
-    return s->master.gone || !kernel_alive(&s->kernel, s->master.process);
+    return s->master->gone || !kernel_alive(&s->kernel, s->master->process);
 }
 
 /* ---- telling the supervisor -------------------------------------------------------------------
@@ -39,7 +39,7 @@ static uint64_t armed_sabotage(struct sim *s, uint64_t wanted)
     };
     uint64_t armed = 0;
     for (unsigned bit = 0; wanted >> bit != 0 && bit < SUP_SABOTAGE_COUNT; bit++)
-        if ((wanted & UINT64_C(1) << bit) && sim_sabotage(s, s->master.process, points[bit]))
+        if ((wanted & UINT64_C(1) << bit) && sim_sabotage(s, s->master->process, points[bit]))
             armed |= UINT64_C(1) << bit;
     return armed;
 }
@@ -47,13 +47,13 @@ static uint64_t armed_sabotage(struct sim *s, uint64_t wanted)
 static void write_trace(struct sim *s, const struct sup_event *event)
 {
     static char line[TRACE_LINE_MAX];
-    size_t len = trace_print_step(line, sizeof(line), s->kernel.now_ns, event, &s->master.effects);
+    size_t len = trace_print_step(line, sizeof(line), s->kernel.now_ns, event, &s->master->effects);
     fwrite(line, 1, len, s->trace);
 }
 
 static void step(struct sim *s, struct sup_event event)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     if (s->board.armed != 0)
         event.sabotage = armed_sabotage(s, sup_sabotage_wanted(&m->sup, s->kernel.now_ns, &event));
     sup_step(&m->sup, s->kernel.now_ns, &event, &m->effects);
@@ -62,7 +62,7 @@ static void step(struct sim *s, struct sup_event event)
     const char *broken = sup_check(&m->sup);
     if (broken != NULL && s->broken == NULL)
         s->broken = broken;
-    if (s->trace != NULL)
+    if (s->trace != NULL && m == &s->masters[0])
         write_trace(s, &event);
     if (s->status != NULL)
         print_status(s, &event);
@@ -72,7 +72,7 @@ static void step(struct sim *s, struct sup_event event)
 
 void sim_master_tell(struct sim *s, const struct sup_event *event)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     if (m->event_count == SIM_EVENTS_MAX)
         abort();
     m->events[(m->event_first + m->event_count++) % SIM_EVENTS_MAX] = *event;
@@ -102,7 +102,7 @@ static void tell_worker(struct sim *s, enum sup_event_kind kind, const struct si
 
 static uint64_t beats_ns(const struct sim *s)
 {
-    uint64_t silence_ns = s->master.sup.settings.watchdog_ns;
+    uint64_t silence_ns = s->master->sup.settings.watchdog_ns;
     return silence_ns > 4 * SIM_SECOND ? SIM_SECOND
            : silence_ns > 200 * SIM_MS ? silence_ns / 4
                                        : 50 * SIM_MS;
@@ -113,12 +113,12 @@ static void set_timer(struct sim *s, bool *on, uint64_t after_ns, uint16_t tag)
     if (*on)
         return;
     *on = true;
-    kernel_timer(&s->kernel, s->master.process, s->kernel.now_ns + after_ns, tag);
+    kernel_timer(&s->kernel, s->master->process, s->kernel.now_ns + after_ns, tag);
 }
 
 static void arm_timers(struct sim *s)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     uint64_t due_ns = sup_next_deadline_ns(&m->sup);
     if (due_ns != UINT64_MAX && (m->deadline_ns == 0 || due_ns < m->deadline_ns)) {
         m->deadline_ns = due_ns;
@@ -133,7 +133,7 @@ static void arm_timers(struct sim *s)
 static void read_beats(struct sim *s)
 {
     for (size_t i = 0; i < SIM_ROWS && !gone(s); i++) {
-        const struct sim_row *row = &s->master.rows[i];
+        const struct sim_row *row = &s->master->rows[i];
         if (row->pid != 0)
             tell_worker(s, SUP_BEAT, row, sim_worker_beat(s, row->process));
     }
@@ -142,7 +142,7 @@ static void read_beats(struct sim *s)
 static void read_settled(struct sim *s)
 {
     for (size_t i = 0; i < SIM_ROWS && !gone(s); i++) {
-        struct sim_row *row = &s->master.rows[i];
+        struct sim_row *row = &s->master->rows[i];
         if (row->pid == 0 || !row->told || row->settled || !s->workers[row->process].draining)
             continue;
         row->settled = true;
@@ -153,7 +153,7 @@ static void read_settled(struct sim *s)
 /* A timer that finds its deadline moved finds nothing to do; the next is set after it. */
 static void timer_came(struct sim *s, uint16_t tag)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     switch (tag) {
     case TAG_DEADLINE:
         if (m->deadline_ns > s->kernel.now_ns)
@@ -184,9 +184,9 @@ static void message_came(struct sim *s, struct sim_row *row)
     uint32_t word;
     if (row->pid == 0)
         return;
-    int got = kernel_channel_recv(&s->kernel, s->master.process, row->channel_fd, &word);
+    int got = kernel_channel_recv(&s->kernel, s->master->process, row->channel_fd, &word);
     if (got == 0)
-        kernel_unwatch(&s->kernel, s->master.process, row->channel_fd);
+        kernel_unwatch(&s->kernel, s->master->process, row->channel_fd);
     else if (got > 0)
         tell_worker(s, word == WORD_POISED ? SUP_POISED : SUP_READY, row, 0);
 }
@@ -194,11 +194,15 @@ static void message_came(struct sim *s, struct sim_row *row)
 void sim_master_turn(struct sim *s)
 {
     struct kernel_note note;
-    while (!gone(s) && kernel_inbox(&s->kernel, s->master.process, &note)) {
+    if (s->master->booting)
+        sim_upgrade_boot(s);
+    while (!gone(s) && kernel_inbox(&s->kernel, s->master->process, &note)) {
         if (note.item == KERNEL_TIMER)
             timer_came(s, note.tag);
+        else if (note.tag == TAG_LINE)
+            sim_upgrade_line(s);
         else
-            message_came(s, &s->master.rows[note.tag - TAG_ROW]);
+            message_came(s, &s->master->rows[note.tag - TAG_ROW]);
     }
 }
 
@@ -207,8 +211,8 @@ static void master_record(struct sim *s, const struct hist_record *fields)
     struct hist_record r = *fields;
     r.role = HIST_MASTER;
     r.slot = -1;
-    r.pid = s->master.pid;
-    r.gen = s->master.sup.generation;
+    r.pid = s->master->pid;
+    r.gen = s->master->sup.generation;
     sim_record(s, &r);
 }
 
@@ -240,12 +244,12 @@ static void bury(struct sim *s, struct sim_row *row, int status)
                                         .pid = row->pid,
                                         .gen = row->generation,
                                         .a = (uint64_t)(unsigned)status});
-    kernel_close(&s->kernel, s->master.process, row->channel_fd);
+    kernel_close(&s->kernel, s->master->process, row->channel_fd);
     row->pid = 0;
-    bool listens = s->master.sup.mode < SUP_MODE_QUITTING;
-    if (listens && sim_sabotage(s, s->master.process, FAULT_sabotage_reset_queue)) {
-        kernel_listener_stop(&s->kernel, s->master.process, s->master.listen_fd, true);
-        kernel_listener_stop(&s->kernel, s->master.process, s->master.listen_fd, false);
+    bool listens = s->master->sup.mode < SUP_MODE_QUITTING;
+    if (listens && sim_sabotage(s, s->master->process, FAULT_sabotage_reset_queue)) {
+        kernel_listener_stop(&s->kernel, s->master->process, s->master->listen_fd, true);
+        kernel_listener_stop(&s->kernel, s->master->process, s->master->listen_fd, false);
     }
     tell_worker(s, SUP_EXITED, &dead, (uint64_t)status);
 }
@@ -253,7 +257,7 @@ static void bury(struct sim *s, struct sim_row *row, int status)
 /* One SIGCHLD may stand for many exits, so every known child is asked for. */
 void sim_master_reap(struct sim *s)
 {
-    struct sim_master *m = &s->master;
+    struct sim_master *m = s->master;
     bool one = sim_sabotage(s, m->process, FAULT_sabotage_reap_one), again = false;
     if (sim_fault_step(s, m->process, FAULT_master_reap) > 0)
         return;
@@ -274,6 +278,8 @@ void sim_master_reap(struct sim *s)
         if (one)
             return;
     }
+    if (!gone(s))
+        again |= sim_upgrade_reap(s);
     if (again && !gone(s))
         set_timer(s, &m->again_on, again_ns, TAG_AGAIN);
 }
@@ -281,13 +287,11 @@ void sim_master_reap(struct sim *s)
 /* ---- starting ---------------------------------------------------------------------------------
  */
 
-void sim_master_start(struct sim *s)
+static struct sup_options options_of(const struct sim *s, bool upgrade)
 {
-    struct sim_master *m = &s->master;
     const struct sim_plan *plan = &s->plan;
-    struct kernel *k = &s->kernel;
     const struct sup_settings settings = {
-        .workers = plan->workers,
+        .workers = upgrade ? s->director.config_workers : plan->workers,
         .drain_ns = plan->drain_ns,
         .watchdog_ns = plan->watchdog_ns,
         .backoff_min_ns = plan->backoff_min_ns,
@@ -295,34 +299,63 @@ void sim_master_start(struct sim *s)
         .reload_timeout_ns = plan->reload_timeout_ns,
     };
     struct sup_options options = sup_options_default(&settings, plan->seed);
-    char line[512];
+    options.has_old_master = upgrade;
+    return options;
+}
 
-    m->process = (unsigned)kernel_fork(k, KERNEL_INIT);
-    m->pid = k->processes[m->process].pid;
-    m->config = m->config_tried = 1;
+void sim_master_begin(struct sim *s, const struct sim_master *old)
+{
+    struct sim_master *m = s->master;
+    struct sup_options options = options_of(s, old != NULL);
+    char line[512];
+    m->config = m->config_tried = old != NULL ? s->director.config : 1;
     sup_init(&m->sup, &options);
-    if (s->trace != NULL) {
+    if (s->trace != NULL && old == NULL) { /* one of two masters has a trace of its own */
         size_t len = trace_print_start(line, sizeof(line), &options);
         fwrite(line, 1, len, s->trace);
     }
+    uint32_t handled = KERNEL_BIT(SIGCHLD);
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+        handled |= KERNEL_BIT(orders[i].number);
+    kernel_handle(&s->kernel, m->process, handled, KERNEL_BIT(SIGPIPE));
+    kernel_mask(&s->kernel, m->process, 0);
+    sim_record(s, &(struct hist_record){.kind = HIST_ENGINE_MASTER,
+                                        .role = HIST_MASTER,
+                                        .slot = -1,
+                                        .pid = m->pid,
+                                        .gen = old != NULL,
+                                        .a = old != NULL ? old->pid : 0});
+    sim_master_tell(s, &(struct sup_event){.kind = SUP_BOOT});
+}
+
+void sim_master_start(struct sim *s)
+{
+    struct sim_master *m = s->master;
+    const struct sim_plan *plan = &s->plan;
+    struct kernel *k = &s->kernel;
+    m->process = (unsigned)kernel_fork(k, KERNEL_INIT);
+    m->pid = k->processes[m->process].pid;
+    m->line_fd = -1;
     k->processes[m->process].delay_ns = plan->delay_ns;
     k->processes[m->process].jitter_ns = plan->jitter_ns;
     sim_fault_identify(s, m->process, FAULT_ROLE_MASTER, -1, 0);
     bool tiny = sim_sabotage(s, m->process, FAULT_sabotage_tiny_backlog);
     m->listen_fd = kernel_listen(k, m->process, SIM_PORT, tiny ? 1 : plan->backlog);
-    uint32_t handled = KERNEL_BIT(SIGCHLD);
-    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
-        handled |= KERNEL_BIT(orders[i].number);
-    kernel_handle(k, m->process, handled, KERNEL_BIT(SIGPIPE));
-    sim_record(s, &(struct hist_record){
-                      .kind = HIST_ENGINE_MASTER, .role = HIST_MASTER, .slot = -1, .pid = m->pid});
-    sim_master_tell(s, &(struct sup_event){.kind = SUP_BOOT});
+    sim_master_begin(s, NULL);
+}
+
+struct sim_master *sim_master_of(struct sim *s, unsigned process)
+{
+    for (int i = 0; i < 2; i++)
+        if (s->masters[i].pid != 0 && s->masters[i].process == process)
+            return &s->masters[i];
+    return NULL;
 }
 
 const struct sim_row *sim_master_row(const struct sim *s, int slot, uint32_t generation)
 {
     for (size_t i = 0; i < SIM_ROWS; i++) {
-        const struct sim_row *row = &s->master.rows[i];
+        const struct sim_row *row = &s->master->rows[i];
         if (row->pid != 0 && row->slot == slot && row->generation == generation)
             return row;
     }
@@ -337,7 +370,7 @@ const struct sim_row *sim_master_row(const struct sim *s, int slot, uint32_t gen
 static void print_slots(const struct sim *s, char *out, size_t size)
 {
     static const char letters[] = "wsSPRDTAK";
-    const struct sup *sup = &s->master.sup;
+    const struct sup *sup = &s->master->sup;
     size_t at = 0;
     out[0] = '\0';
     for (int slot = 0; slot < 8; slot++) {
@@ -354,7 +387,7 @@ static void print_slots(const struct sim *s, char *out, size_t size)
 
 static void print_status(struct sim *s, const struct sup_event *event)
 {
-    const struct sim_master *m = &s->master;
+    const struct sim_master *m = s->master;
     char slots[256], who[24] = "";
     if (event->kind == SUP_BEAT || (event->kind == SUP_TIMER && m->effects.count == 0))
         return;

@@ -48,19 +48,27 @@ void sim_record(struct sim *s, const struct hist_record *fields)
 static void on_run(struct kernel *k, unsigned process)
 {
     struct sim *s = sim_of(k);
-    if (process == s->master.process)
-        sim_master_turn(s);
-    else
+    struct sim_master *m = sim_master_of(s, process);
+    if (m == NULL) {
         sim_worker_turn(s, process);
+        return;
+    }
+    s->master = m;
+    sim_master_turn(s);
+    s->master = &s->masters[0];
 }
 
 static void on_signalled(struct kernel *k, unsigned process, int number)
 {
     struct sim *s = sim_of(k);
-    if (process == s->master.process)
-        sim_master_signalled(s, number);
-    else
+    struct sim_master *m = sim_master_of(s, process);
+    if (m == NULL) {
         sim_worker_signalled(s, process, number);
+        return;
+    }
+    s->master = m;
+    sim_master_signalled(s, number);
+    s->master = &s->masters[0];
 }
 
 static void put_watch(struct sim *s, enum hist_kind kind, uint32_t pid, uint64_t a, uint64_t b)
@@ -76,10 +84,11 @@ static void on_ended(struct kernel *k, unsigned process)
     const struct kernel_process *p = &k->processes[process];
     put_watch(s, HIST_WATCH_EXIT, p->pid, (uint64_t)(unsigned)p->status,
               k->processes[p->parent].pid);
-    if (process == s->master.process) {
-        s->master.gone = true;
+    struct sim_master *m = sim_master_of(s, process);
+    if (m != NULL)
+        m->gone = true;
+    if (m == &s->masters[0])
         sim_director_master_gone(s, p->status);
-    }
 }
 
 static void on_reaped(struct kernel *k, unsigned process)
@@ -150,7 +159,8 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
     memset(&s->board, 0, sizeof(s->board));
     fault_board_init(&s->board, plan->seed);
     s->board_file = (struct fault_board_file){.board = &s->board, .fd = -1};
-    memset(&s->master, 0, sizeof(s->master));
+    memset(s->masters, 0, sizeof(s->masters));
+    s->master = &s->masters[0];
     s->clients.used = s->clients.free = s->clients.number = 0;
     memset(s->clients.loads, 0, sizeof(s->clients.loads));
     s->clients.req = s->clients.requests = s->clients.failed = 0;

@@ -138,7 +138,7 @@ static double of_workers(const struct sim *s, enum seen word)
 {
     unsigned count = 0, most_fds = 0;
     for (size_t i = 0; i < SIM_ROWS; i++) {
-        const struct sim_row *row = &s->master.rows[i];
+        const struct sim_row *row = &s->master->rows[i];
         if (row->pid == 0 || !kernel_alive(&s->kernel, row->process))
             continue;
         const struct kernel_process *p = &s->kernel.processes[row->process];

@@ -58,7 +58,7 @@ static uint32_t children_of_master(const struct sim *s)
 {
     uint32_t count = 0;
     for (unsigned i = 1; i < s->kernel.processes_used; i++)
-        count += i != s->master.process && s->kernel.processes[i].parent == s->master.process &&
+        count += i != s->master->process && s->kernel.processes[i].parent == s->master->process &&
                  s->kernel.processes[i].state != KERNEL_FREE;
     return count;
 }
@@ -66,7 +66,7 @@ static uint32_t children_of_master(const struct sim *s)
 /* Before: what there is. After: as soon as it is the same again, or with the patience's end. */
 static bool baseline(struct sim *s, const struct sim_act *act, bool last)
 {
-    const struct kernel_process *p = &s->kernel.processes[s->master.process];
+    const struct kernel_process *p = &s->kernel.processes[s->master->process];
     uint32_t fds = p->fd_count, children = children_of_master(s);
     bool same = fds == s->story.baseline_fds && children == s->story.baseline_children;
     if (act->a == 0) {
@@ -78,7 +78,7 @@ static bool baseline(struct sim *s, const struct sim_act *act, bool last)
     sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_BASELINE,
                                         .role = HIST_DIRECTOR,
                                         .slot = -1,
-                                        .pid = s->master.pid,
+                                        .pid = s->master->pid,
                                         .a = act->a,
                                         .b = (uint64_t)fds << 32 | children,
                                         .c = p->handled});

@@ -59,8 +59,8 @@ void sim_watch_sample(struct sim *s)
     uint64_t live = 0, zombies = 0, oldest_ns = 0;
     for (unsigned i = 1; i < k->processes_used; i++) {
         const struct kernel_process *p = &k->processes[i];
-        bool child =
-            p->state != KERNEL_FREE && i != s->master.process && p->parent == s->master.process;
+        bool child = p->state != KERNEL_FREE && i != s->master->process &&
+                     p->parent == s->master->process && sim_master_of(s, i) == NULL;
         if (child && p->state == KERNEL_ZOMBIE) {
             zombies++;
             if (k->now_ns - p->ended_ns > oldest_ns)
@@ -73,5 +73,5 @@ void sim_watch_sample(struct sim *s)
             sample_process(s, i);
     }
     if (!s->director.master_gone)
-        put(s, HIST_WATCH_TREE, s->master.pid, live, zombies, oldest_ns);
+        put(s, HIST_WATCH_TREE, s->master->pid, live, zombies, oldest_ns);
 }

@@ -75,10 +75,12 @@ static struct conn_limits limits_of(const struct sim_plan *plan)
 static void close_masters_files(struct sim *s, const struct sim_worker *w)
 {
     for (size_t i = 0; i < SIM_ROWS; i++) {
-        const struct sim_row *row = &s->master.rows[i];
+        const struct sim_row *row = &s->master->rows[i];
         if (row->pid != 0 && row->process != w->process)
             kernel_close(&s->kernel, w->process, row->channel_fd);
     }
+    if (s->master->line_fd >= 0)
+        kernel_close(&s->kernel, w->process, s->master->line_fd);
 }
 
 /* A new child: all signals are blocked since before the fork. */
@@ -94,7 +96,7 @@ void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row
     w->generation = row->generation;
     w->config = config;
     w->channel_fd = channel_fd;
-    w->listen_fd = s->master.listen_fd;
+    w->listen_fd = s->master->listen_fd;
     w->stage = SIM_BOOTS;
     w->owed = 0;
     w->started = w->watched = w->orphaned = w->draining = w->looked_at = false;

@@ -334,6 +334,9 @@ static void honest(void **state)
     /* Said to have failed, and serves. */
     VIOLATED(reload_honest, STORY_SERVER ASK("2", "2", "1") TOLD("2.2", "2", "1", "undone")
                                 GET("2.4", "6", "2", "13"));
+    /* A new binary has loaded the same file. */
+    HOLDS(reload_honest, STORY_SERVER ASK("2", "2", "1") "2.1 engine.master pid=20 gen=1\n" TOLD(
+                             "2.2", "2", "1", "undone") GET("2.4", "6", "2", "13"));
     /* Failed, and nobody said so. */
 #define SILENT STORY_SERVER ASK("2", "2", "1") TOLD("4", "2", "1", "none")
     VIOLATED(reload_honest, SILENT GET("4.5", "5", "1", "11") "5 director.stop a=1\n");

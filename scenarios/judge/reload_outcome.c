@@ -36,8 +36,10 @@ static void whole_drain(struct judge_context *c, const struct hist_record *r)
 {
     struct whole *s = c->state;
     const struct attempt *a = &s->attempt;
+    const struct world_process *p = world_process(c->world, r->pid);
+    bool of_another = p != NULL && a->reload.pid != 0 && p->parent != a->reload.pid;
     bool shrunk = s->shrunk_ns != 0 && r->t_ns - s->shrunk_ns < CONVERGE_NS;
-    if (s->told || shrunk || told_otherwise(c->world, r))
+    if (s->told || shrunk || of_another || told_otherwise(c->world, r))
         return;
     if (s->undone.kind != HIST_NONE && r->gen == s->undone.gen) {
         s->told = true;
@@ -232,7 +234,10 @@ static void honest_observe(struct judge_context *c, const struct hist_record *r)
     attempt_take(&h->attempt, c->world, r);
     switch (r->kind) {
     case HIST_ENGINE_RELOAD:
-        h->again = h->report.kind != HIST_NONE;
+        h->again = h->again || h->report.kind != HIST_NONE;
+        break;
+    case HIST_ENGINE_MASTER: /* of an upgrade: it loads the same file */
+        h->again = true;
         break;
     case HIST_DIRECTOR_RELOAD:
         honest_reload(c, r);
@@ -267,9 +272,8 @@ static void honest_finish(struct judge_context *c)
 }
 
 static const unsigned honest_kinds[] = {
-    ATTEMPT_KINDS,      HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_RELOADED,
-    HIST_DIRECTOR_STOP, HIST_ENGINE_RELOADED, HIST_CLIENT_FIRST_BYTE,
-    HIST_NONE};
+    ATTEMPT_KINDS,        HIST_DIRECTOR_RELOAD,   HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_STOP,
+    HIST_ENGINE_RELOADED, HIST_CLIENT_FIRST_BYTE, HIST_ENGINE_MASTER,     HIST_NONE};
 const struct checker judge_reload_honest = {.kinds = honest_kinds,
                                             .state_size = sizeof(struct honest),
                                             .observe = honest_observe,

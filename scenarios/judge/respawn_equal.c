@@ -63,20 +63,29 @@ static void equal_birth(struct judge_context *c, const struct hist_record *r)
     e->count++;
 }
 
-/* Processors are given by place, all else is the same for every worker of a generation. */
-static bool is_like(const struct born *first, const struct born *b, bool own_place)
+static uint32_t parent_of(const struct world *w, const struct born *b)
 {
-    return !first->again && first->gen == b->gen && (!own_place || first->slot == b->slot);
+    const struct world_process *p = world_process(w, b->pid);
+    return p != NULL ? p->parent : 0;
+}
+
+/* Processors are given by place, all else is the same for every worker of a master's generation. */
+static bool is_like(const struct world *w, const struct born *first, const struct born *b,
+                    bool own_place)
+{
+    return !first->again && first->gen == b->gen && (!own_place || first->slot == b->slot) &&
+           parent_of(w, first) == parent_of(w, b);
 }
 
 /* Does a first-born have the same? `like` is one of those that do not. */
-static bool equal_trait(const struct equal *e, const struct born *b, unsigned trait,
+static bool equal_trait(const struct judge_context *c, const struct born *b, unsigned trait,
                         const struct hist_record **like)
 {
+    const struct equal *e = c->state;
     *like = NULL;
     for (size_t i = 0; i < e->count; i++) {
         const struct born *first = &e->born[i];
-        if (!first->known[trait] || !is_like(first, b, trait == HIST_TRAIT_AFFINITY))
+        if (!first->known[trait] || !is_like(c->world, first, b, trait == HIST_TRAIT_AFFINITY))
             continue;
         if (first->traits[trait].b == b->traits[trait].b)
             return true;
@@ -104,7 +113,7 @@ static void equal_compare(struct judge_context *c, const struct born *b)
             continue;
         judge_seen(c, 1);
         e->compared++;
-        if (!equal_trait(e, b, trait, &like))
+        if (!equal_trait(c, b, trait, &like))
             judge_violate(c, &b->traits[trait], like,
                           "worker %u took another's place and differs from those before it in its "
                           "%s",
@@ -112,7 +121,7 @@ static void equal_compare(struct judge_context *c, const struct born *b)
     }
     for (size_t i = 0; b->answer.gen != 0 && i < e->count; i++) {
         const struct born *first = &e->born[i];
-        if (!is_like(first, b, false) || first->answer.gen <= b->answer.gen)
+        if (!is_like(c->world, first, b, false) || first->answer.gen <= b->answer.gen)
             continue;
         judge_violate(c, &b->answer, &first->answer,
                       "worker %u took another's place and serves configuration %u, not %u", b->pid,

@@ -117,3 +117,10 @@ bool idle_close_was_due(const struct world *w, const struct hist_record *end)
     return close->a == HIST_WHY_DRAIN && p != NULL && p->drain_ns != 0 &&
            drain_idle_passed(w, p->pid, p->drain_ns, close->t_ns);
 }
+
+bool cut_at_drain_bound(const struct world *w, const struct hist_record *end)
+{
+    uint32_t pid = server_of(w, end);
+    const struct world_process *p = world_process(w, pid);
+    return p != NULL && p->drain_ns != 0 && drain_bound_passed(w, pid, p->drain_ns, end->t_ns);
+}

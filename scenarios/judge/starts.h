@@ -33,6 +33,9 @@ bool drain_was_cut(const struct world *w, uint32_t pid, uint64_t t_ns);
 /* Had a connection that was idle when the drain began about half of that time, or a second, to make
  * one more request, whose answer could have announced the close? */
 bool drain_idle_passed(const struct world *w, uint32_t pid, uint64_t start_ns, uint64_t t_ns);
+/* The same, where the server's own word is all there is: its process had begun to drain, and had
+ * had its time. */
+bool cut_at_drain_bound(const struct world *w, const struct hist_record *end);
 /* A request met the idle-close race (world_idle_race): was the close one that HTTP leaves no way to
  * avoid? keepalive_timeout had passed; or, as the server's trace says, the connection had been idle
  * for a while when a drain's grace was over or its room was needed. */

@@ -6,6 +6,7 @@
 
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
+#include "scenarios/judge/starts.h"
 
 #define MS(ns) ((double)(ns) / 1e6)
 typedef unsigned long long ull;
@@ -144,8 +145,11 @@ static void loss_observe(struct judge_context *c, const struct hist_record *r)
     l->requests++;
     if (!end_is_failure(w, r))
         return;
-    if (world_idle_race(w, r) && !(r->flags & HIST_BIT(HIST_F_UNSAFE)))
+    bool unsafe = (r->flags & HIST_BIT(HIST_F_UNSAFE)) != 0;
+    if (world_idle_race(w, r) && (!unsafe || idle_close_was_due(w, r)))
         l->races++;
+    else if (cut_at_drain_bound(w, r)) /* told to go before, by something else */
+        l->excused++;
     else if (outside_cause(w, server_of(w, r), begun_of(w, r), r) != NULL)
         l->excused++;
     else

@@ -89,6 +89,7 @@ struct world {
     bool watched;                 /* watch.root was seen */
     bool upgrading;               /* a new binary starts, or there are two masters */
     uint32_t new_master_pid;      /* of them the newer, 0 none */
+    uint32_t new_binary_pid;      /* the last one started, as the server's trace tells */
 
     struct world_tables *tables; /* private */
 };

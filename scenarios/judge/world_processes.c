@@ -87,7 +87,8 @@ static void take_fork(struct world *w, const struct hist_record *r)
     if (m == NULL)
         return;
     m->process.parent = (uint32_t)r->a;
-    if (!m->process.is_master && is_master(w, (uint32_t)r->a))
+    bool new_binary = r->pid == w->new_binary_pid && m->process.slot < 0;
+    if (!m->process.is_master && !new_binary && is_master(w, (uint32_t)r->a))
         set_worker(w, &m->process, true);
 }
 
@@ -201,6 +202,17 @@ static void take_signal(struct world *w, const struct hist_record *r)
         set_stopped(w, r->pid, r->a == SIGSTOP, r->t_ns);
 }
 
+/* A child of the master's that is no worker, whether or not it will ever be a master. */
+static void take_new_binary(struct world *w, const struct hist_record *r)
+{
+    struct world_member *m = member_find(w, (uint32_t)r->b);
+    if (r->a != HIST_UPGRADE_STARTED || r->b == 0)
+        return;
+    w->new_binary_pid = (uint32_t)r->b;
+    if (m != NULL && m->process.slot < 0)
+        set_worker(w, &m->process, false);
+}
+
 /* One that is not ready, or was refused beside another, changes nothing of who is there. */
 static void take_upgrade(struct world *w, const struct hist_record *r)
 {
@@ -223,6 +235,9 @@ void world_take_process(struct world *w, const struct hist_record *r)
         break;
     case HIST_ENGINE_MASTER:
         take_master(w, r);
+        break;
+    case HIST_ENGINE_UPGRADE:
+        take_new_binary(w, r);
         break;
     case HIST_WATCH_FORK:
         take_fork(w, r);

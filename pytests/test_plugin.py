@@ -68,4 +68,4 @@ def test_story_files_are_tests(own):
         "-p", "masterwork.plugin", "-p", "no:cacheprovider", "-rs", "--mw-target", "nginx",
         str(STORIES / "limit" / "at-rest.toml"), str(STORIES / "respawn" / "crash-loop.toml"))
     result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.fnmatch_lines(["*nginx lacks faults*"])
+    result.stdout.fnmatch_lines(["*nginx lacks backoff*"])

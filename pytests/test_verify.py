@@ -102,7 +102,7 @@ def test_a_broken_promise_fails_with_evidence_and_the_command_that_repeats_it(tm
 def test_a_story_that_needs_what_the_server_lacks_is_unknown(tmp_path):
     done = run(tmp_path, "verify", "nginx", "--story", "respawn/crash-loop")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "not staged" in done.stdout and "nginx lacks faults" in done.stdout
+    assert "not staged" in done.stdout and "nginx lacks backoff" in done.stdout
     assert "holds" not in done.stdout
 
 

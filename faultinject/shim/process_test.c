@@ -194,6 +194,19 @@ static void other_ways_to_make_a_process_make_workers(void **state)
     assert_int_equal(disarm(rule), 3);
 }
 
+/* What a worker forks is no worker that begins. */
+static void what_the_master_forks_boots(void **state)
+{
+    (void)state;
+    unsigned rule = arm("worker.boot exit=44");
+    assert_int_equal(WEXITSTATUS(wait_for(start(exit_if_hit, NULL))), 44);
+    assert_int_equal(disarm(rule), 1);
+    rule = arm("worker.boot exit=44 after=1");
+    assert_int_equal(WEXITSTATUS(wait_for(start(exit_if_child_hit, NULL))), 0);
+    assert_int_equal(status_of(rule).calls, 1);
+    assert_int_equal(disarm(rule), 0);
+}
+
 /* ---- what faults do ---------------------------------------------------------------------------
  */
 
@@ -363,6 +376,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_master_may_send_itself_into_the_background),
         cmocka_unit_test(who_it_is_survives_exec_also_without_environment),
         cmocka_unit_test(other_ways_to_make_a_process_make_workers),
+        cmocka_unit_test(what_the_master_forks_boots),
         cmocka_unit_test(a_process_can_crash_and_exit),
         cmocka_unit_test(a_call_can_take_longer),
         cmocka_unit_test(a_process_hangs_until_the_rule_is_disarmed),

@@ -66,7 +66,7 @@ endif
 
 .DEFAULT_GOAL := all
 .PHONY: install-built
-.PHONY: help deps all verify test unit check tidy format format-check san bench clean install
+.PHONY: help deps all verify test sensitivity unit check tidy format format-check san bench clean install
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -145,6 +145,10 @@ test: deps-check ## everything that must pass
 	@$(MAKE) -j$(JOBS) all $(TEST_BINS)
 	@$(MAKE) unit
 	@MW_BIN=$(abspath $(BUILD))/bin $(PYTHON) -m pytest pytests -q -n $(JOBS) $(PYTEST)
+
+sensitivity: deps-check ## every sabotage on the engine: is it caught, and nothing without one?
+	@$(MAKE) -j$(JOBS) all
+	@$(BUILD)/bin/masterwork sensitivity --jobs $(JOBS) $(SENSITIVITY)
 
 check: test tidy format-check ## test, the rules of the house, clang and the sanitizers
 	@$(MAKE) CC=clang BUILD=$(BUILD)/clang -j$(JOBS) all

@@ -14,7 +14,7 @@ from masterwork.catalogue import fault_points, guarantees
 from masterwork.director import judge
 from masterwork.errors import InputError, MasterworkError, suggest
 from masterwork.paths import program
-from masterwork.sensitivity import sensitivity
+from masterwork.sensitivity import SEEDS, sensitivity
 from masterwork.simulate import simulate
 from masterwork.stories import all_stories, find_story
 from masterwork.swarm import SAFETY_S, swarm
@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("sensitivity", help="arm every sabotage: does the judge notice?")
     one.add_argument("--guarantee", metavar="G", help="only sabotages of this guarantee")
     one.add_argument("--json", metavar="FILE", help="write what was caught as JSON")
+    one.add_argument("--junit", metavar="FILE", help="write what was caught as JUnit XML")
+    one.add_argument("--sim-seeds", default=SEEDS, metavar="A..B",
+                     help=f"seeds of the simulator's proof (default {SEEDS})")
     add_common(one)
     one.set_defaults(run=sensitivity)
     add_sweep(commands)

@@ -105,6 +105,53 @@ static void a_full_socket_wants_room(void **state)
     rig_close(&r);
 }
 
+/* A client may ask for new keys and read nothing: neither what comes with it nor the connection
+ * suffers, and the new keys are used. */
+static void new_keys_are_no_trouble(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct ends e;
+    static char much[16384], heard[sizeof much];
+    rig_open(&r, PAIR);
+    ends_open(&e, r.server, NULL, r.client, NULL, NULL);
+    ends_agree(&e);
+    say(e.server, e.client, "tickets come with it");
+    while (send(e.fds[0], much, sizeof much, 0) > 0)
+        ;
+    assert_int_equal(SSL_key_update(e.client->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    say(e.client, e.server, "abc");
+    assert_int_equal(tls_recv(e.server, heard, sizeof heard), -EAGAIN);
+    assert_false(tls_wants_write(e.server));
+    assert_int_equal(tls_send(e.server, "x", 1), -EAGAIN);
+    assert_true(tls_wants_write(e.server));
+    while (recv(e.fds[1], much, sizeof much, 0) > 0)
+        ;
+    say(e.server, e.client, "x");
+    ends_close(&e);
+    rig_close(&r);
+}
+
+/* Nor does it wait for room to tell one that it may not shake hands again. */
+static void hands_are_shaken_once(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct ends e;
+    static char much[16384];
+    rig_open(&r, PAIR "ssl_protocols TLSv1.2;");
+    ends_open(&e, r.server, NULL, r.client, NULL, NULL);
+    ends_agree(&e);
+    while (send(e.fds[0], much, sizeof much, 0) > 0)
+        ;
+    SSL_clear_options(e.client->ssl, SSL_OP_NO_RENEGOTIATION);
+    assert_int_equal(SSL_renegotiate(e.client->ssl), 1);
+    assert_int_equal(SSL_do_handshake(e.client->ssl), -1);
+    assert_int_equal(tls_recv(e.server, much, sizeof much), -EPROTO);
+    ends_close(&e);
+    rig_close(&r);
+}
+
 static void a_peer_that_speaks_no_tls_is_refused(void **state)
 {
     (void)state;
@@ -285,6 +332,8 @@ int main(void)
         cmocka_unit_test(what_is_left_over_is_pending),
         cmocka_unit_test(bytes_received_before_are_read_first),
         cmocka_unit_test(a_full_socket_wants_room),
+        cmocka_unit_test(new_keys_are_no_trouble),
+        cmocka_unit_test(hands_are_shaken_once),
         cmocka_unit_test(a_peer_that_speaks_no_tls_is_refused),
         cmocka_unit_test(a_client_verifies_certificate_and_name),
         cmocka_unit_test(the_name_chooses_the_certificate),

@@ -155,8 +155,6 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
         return;
     }
     struct turn turn = {.c = c};
-    if (c->read_waits_room && (revents & EV_WRITE))
-        revents |= EV_READ;
     if (revents & EV_WRITE & c->events)
         turn_push(&turn, CONN_EV_WRITABLE, 0);
     else if (revents & EV_READ & c->events)
@@ -203,8 +201,6 @@ static void connection_watch(struct connection *c)
     if (c->fresh)
         return;
     int events = c->input_held ? c->events & ~EV_READ : c->events;
-    if (c->read_waits_room && (events & EV_READ))
-        events = EV_WRITE;
     if ((c->io.events & (EV_READ | EV_WRITE)) != events || !ev_is_active(&c->io)) {
         ev_io_stop(c->worker->loop, &c->io);
         ev_io_modify(&c->io, events);
@@ -369,7 +365,7 @@ void connection_open(struct worker *w, const struct listener *listener, int fd,
                                      .fd = fd};
     connection_remember_peer(c, peer);
     c->last_nonce = 0;
-    c->nodelay = c->vanishing = c->read_waits_room = false;
+    c->nodelay = c->vanishing = false;
     c->input_held = c->input_ended = false;
     c->fresh = true;
     link_append(&w->fresh, &c->link);

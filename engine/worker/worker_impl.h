@@ -99,10 +99,9 @@ struct connection {
     bool deferred;
     bool fresh; /* just accepted: it is read once before it is watched */
     bool nodelay;
-    bool input_held;      /* a tunnel's server cannot take more: the client is not read */
-    bool input_ended;     /* a tunnel's client sends no more */
-    bool read_waits_room; /* TLS must write before it can read on */
-    bool vanishing;       /* sabotage.vanish: leaves no trace */
+    bool input_held;  /* a tunnel's server cannot take more: the client is not read */
+    bool input_ended; /* a tunnel's client sends no more */
+    bool vanishing;   /* sabotage.vanish: leaves no trace */
 };
 
 struct listener {

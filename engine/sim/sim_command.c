@@ -170,7 +170,10 @@ static bool parse_flag(struct sim_command *c, const char *word)
 /* A number is a seed, all else a file. */
 static bool parse_subject(struct sim_command *c, const char *word)
 {
-    if (isdigit((unsigned char)word[0]) && strspn(word, "0123456789.") == strlen(word))
+    bool seed = isdigit((unsigned char)word[0]) && strspn(word, "0123456789.") == strlen(word);
+    if (seed && c->last > 0)
+        return complain("seeds were given already, before", word);
+    if (seed)
         return parse_seeds(c, word);
     if (c->file_count == SIM_FILES_MAX)
         return complain("too many files, from here on:", word);

@@ -1,4 +1,5 @@
 /* Shrinking, searching and replaying: what they are asked of the same world. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,6 +150,29 @@ static void a_trace_replays(void **state)
     assert_true(result.steps > 20);
 }
 
+/* What real masters decided (`make traces` records them anew): reloads, crashes, an upgrade, a
+ * storm. */
+static void traces_of_real_masters_replay(void **state)
+{
+    DIR *folder = opendir("scenarios/traces");
+    unsigned count = 0;
+    (void)state;
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        struct sim_trace_result result;
+        char path[512];
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "scenarios/traces/%s", entry->d_name);
+        if (!sim_trace_replay(path, &result))
+            fail_msg("%s:%llu: %s", path, (unsigned long long)result.line, result.what);
+        assert_true(result.steps > 20);
+        count++;
+    }
+    closedir(folder);
+    assert_true(count >= 10);
+}
+
 static void a_trace_of_other_decisions_is_told(void **state)
 {
     char path[] = "/tmp/sim-trace-XXXXXX";
@@ -177,6 +201,7 @@ int main(void)
         cmocka_unit_test(every_interleaving_keeps_the_invariants),
         cmocka_unit_test(a_search_finds_what_was_broken_on_purpose),
         cmocka_unit_test(a_trace_replays),
+        cmocka_unit_test(traces_of_real_masters_replay),
         cmocka_unit_test(a_trace_of_other_decisions_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -394,6 +394,25 @@ static int read_argument(struct reader *r, enum sim_act_kind kind, char type, ui
                                   : "a number");
 }
 
+/* What waits, or makes the phases, is a story's. */
+static bool may_stand_at_a_time(enum sim_act_kind kind)
+{
+    switch (kind) {
+    case SIM_ACT_REPORTED:
+    case SIM_ACT_ANSWERED:
+    case SIM_ACT_BASELINE:
+    case SIM_ACT_WAIT:
+    case SIM_ACT_OBSERVE:
+    case SIM_ACT_CLOCK:
+    case SIM_ACT_UNTIL:
+    case SIM_ACT_PHASE:
+    case SIM_ACT_STOP:
+        return false;
+    default:
+        return true;
+    }
+}
+
 static int read_act(struct reader *r, bool then)
 {
     struct sim_act act = {.at_ns = SIM_THEN};
@@ -408,7 +427,7 @@ static int read_act(struct reader *r, bool then)
     for (size_t i = 0; i < SIM_ACT_COUNT; i++)
         if (strcmp(acts[i].word, word) == 0)
             found = (int)i;
-    if (found < 0 || (!then && found >= SIM_ACT_SIGNAL_TO))
+    if (found < 0 || (!then && !may_stand_at_a_time((enum sim_act_kind)found)))
         return complain(r, word, then ? "an act" : "an act that may stand at a time");
     act.kind = (uint16_t)found;
     for (size_t i = 0; acts[found].arguments[i] != '\0'; i++)

@@ -256,3 +256,34 @@ def test_bodies_in_files(pair, tmp_path):
             assert path and not body, (one.name, target, text)
         assert [file.read_bytes() for file in (one.folder / "body").rglob("*")
                 if file.is_file()] == [b"hello"], one.name
+
+
+def test_kept_connections(pair):
+    both = pair(server("""
+        location /told { keepalive_timeout 20 15; return 200 x; }
+        location /never { keepalive_timeout 0; return 200 x; }
+        location /twice { keepalive_requests 2; return 200 x; }
+        location /default { return 200 x; }
+    """))
+
+    def heads(one, targets: list[str], version: str, *more: str) -> list[list[str]]:
+        text = "".join("\r\n".join([f"GET {target} HTTP/{version}", "Host: a", *more, "", ""])
+                       for target in targets)
+        with one.connect() as client:
+            client.sendall(text.encode())
+            client.shutdown(1)
+            raw = b""
+            while piece := client.recv(1 << 16):
+                raw += piece
+        found = [head.split("\r\n") for head in re.split("(?=HTTP/1.1 )", raw.decode())[1:]]
+        return [[line for line in head if re.match("(?i)connection|keep-alive", line)]
+                for head in found]
+    for version, more in (("1.1", ()), ("1.0", ()), ("1.0", ("Connection: keep-alive",)),
+                          ("1.1", ("Connection: close",))):
+        for targets in (["/told", "/never"], ["/twice"] * 4, ["/default", "/told", "/default"]):
+            ours, theirs = (heads(one, targets, version, *more)
+                            for one in (both.engine, both.nginx))
+            if targets[0] != "/twice":  # what has been sent already is still answered here
+                assert ours == theirs, (version, more, targets)
+            else:
+                assert ours[:1] == theirs[:1]

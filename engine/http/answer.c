@@ -8,6 +8,7 @@
 #include "engine/http/documents.h"
 #include "engine/http/status.h"
 #include "engine/http/variables.h"
+#include "engine/os/clock.h"
 #include "engine/os/log.h"
 #include "engine/os/sys.h"
 
@@ -232,6 +233,14 @@ static void answer_add_status_line(const struct answer *answer, struct builder *
     builder_add(head, STR("\r\n"));
 }
 
+/* The second value of keepalive_timeout. */
+static void answer_add_keep_alive(struct builder *head, uint64_t timeout_ns)
+{
+    builder_add(head, STR("Keep-Alive: timeout="));
+    builder_add_u64(head, timeout_ns / NS_PER_S);
+    builder_add(head, STR("\r\n"));
+}
+
 /* How the body's end is told: a length, chunks, or the connection's end. */
 static void answer_add_framing(struct exchange *x, struct builder *head)
 {
@@ -290,6 +299,8 @@ struct conf_str exchange_head(struct exchange *x, bool close)
     if (!answer->upgraded)
         builder_add(&head,
                     close ? STR("Connection: close\r\n") : STR("Connection: keep-alive\r\n"));
+    if (!close && !answer->upgraded && x->location != NULL && x->location->keepalive_header_ns != 0)
+        answer_add_keep_alive(&head, x->location->keepalive_header_ns);
     for (size_t i = 0; i < answer->header_count; i++)
         answer_add_line(&head, answer->headers[i].name, answer->headers[i].value);
     builder_add(&head, answer->passed);

@@ -87,7 +87,9 @@ static int exchange_normalise(struct exchange *x)
 {
     struct conf_str raw = exchange_span(x, x->head.path);
     x->args = exchange_span(x, x->head.query);
-    if (x->head.form == HTTP1_AUTHORITY || x->head.form == HTTP1_ASTERISK)
+    /* TRACE would show a script what it must not see, such as cookies. */
+    if (x->head.form == HTTP1_AUTHORITY || x->head.form == HTTP1_ASTERISK ||
+        x->head.method_id == HTTP1_TRACE)
         return 405;
     if (raw.len == 0)
         raw = STR("/");

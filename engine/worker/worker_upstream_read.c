@@ -164,7 +164,8 @@ static void upstream_receive_body(struct turn *t)
         } else {
             uplink_wait(u, talk->conf->read_timeout_ns);
             upstream_take_body(t, room, (size_t)got);
-            if (!room.spill && (size_t)got < room.len && u->tls == NULL)
+            bool more = room.spill || (size_t)got == room.len;
+            if (talk->link == u && !more && u->tls == NULL)
                 break; /* that was all for now */
         }
     }

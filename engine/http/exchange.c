@@ -46,13 +46,8 @@ void exchange_prepare(struct exchange *x, struct http_site *site, const struct h
     x->client = client;
     x->peer = &client->peer;
     x->buf = "";
-<<<<<<< HEAD
-    x->path = x->args = x->host = x->answer.content_type = x->answer.head = x->answer.passed =
-        STR("");
-=======
     x->path = x->args = x->host = STR("");
     x->answer.content_type = x->answer.head = x->answer.reason = x->answer.passed = STR("");
->>>>>>> 3b236df (proxy: a connection to a server that has ended is not looked at again; no text without a place)
     x->answer.file_fd = -1;
     x->answer.modified_s = -1;
     x->started_ns = site->now_ns;

@@ -38,6 +38,9 @@ static void backoff_death(struct judge_context *c, const struct hist_record *r)
     struct backoff *s = c->state;
     double rate = (double)world_param(c->world, HIST_P_RESPAWN_RATE, 0) / 1e3;
     double burst = backoff_burst(c->world);
+    const struct world_process *p = world_process(c->world, r->pid);
+    if (p != NULL && p->parent != 0 && p->parent != c->world->master_pid)
+        return; /* of the other master of an upgrade, which has a rate of its own */
     if (s->deaths++ == 0)
         s->first = *r;
     else

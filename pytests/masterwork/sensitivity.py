@@ -1,7 +1,7 @@
 """`masterwork sensitivity`: the judge is judged. Every sabotage is armed in its story on the engine
-and must turn its guarantee to violated; the same stories without one must violate nothing; and every
-guarantee has a sabotage that is caught, every sabotage a story. Which story stages which sabotage is
-said in the stories alone. Beside it stands what the simulator's proof says of the same sabotage."""
+and must turn its guarantee to violated; the same stories without one must violate nothing; and
+every guarantee has a sabotage that is caught, every sabotage a story. Which story stages which
+sabotage is said in the stories alone. Beside it stands what the simulator's proof says of it."""
 
 from __future__ import annotations
 

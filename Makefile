@@ -120,7 +120,7 @@ unit: $(TEST_BINS) ## run the C tests
 	    else echo "$$out"; echo "  FAILED $$t (run it again: $$t)"; fail=1; fi; done; exit $$fail
 
 # ---- what is needed, from Debian ------------------------------------------------------------------
-DEBIAN_PACKAGES := gcc make pkg-config libc6-dev libev-dev libssl-dev libpcre2-dev zlib1g-dev \
+DEBIAN_PACKAGES := gcc make pkg-config libc6-dev libev-dev libssl-dev openssl libpcre2-dev zlib1g-dev \
         libjansson-dev libcmocka-dev wrk python3 python3-pytest python3-pytest-timeout \
         python3-pytest-xdist python3-hypothesis python3-numpy python3-rich python3-jinja2 \
         universal-ctags curl procps

@@ -266,7 +266,8 @@ static void scope_exit(struct judge_context *c, const struct hist_record *r)
         r->a != UINT64_MAX && WIFSIGNALED((int)r->a) && (uint64_t)WTERMSIG((int)r->a) == s->last.a;
     bool master = p->is_master && p->pid == c->world->master_pid;
     bool reloads = !traced(c->world) && s->reload_ns != 0 && r->t_ns - s->reload_ns < 2 * SOON_NS;
-    bool left = p->is_worker && !p->is_master && s->last.a != SIGHUP && !reloads &&
+    bool ours = p->parent == 0 || p->parent == c->world->master_pid; /* not a new binary's */
+    bool left = ours && p->is_worker && !p->is_master && s->last.a != SIGHUP && !reloads &&
                 causes_of(&s->causes, c->world, r->pid) == NULL && !rolls_may_retire(&s->rolls, p);
     if (by_it || master || left)
         judge_violate(c, r, &s->last, "%s %u ended %.1f ms after signal %llu to everybody",

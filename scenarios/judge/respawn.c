@@ -33,8 +33,8 @@ static void deadline_drop(struct deadline *d, size_t i)
     d->pending[i] = d->pending[--d->pending_count];
 }
 
-/* Whom does a worker of this slot, born then, replace? One of its own generation. A watcher that
- * polls may have seen the birth before the exit. */
+/* Whom does a worker of this slot, born then, replace? One of its own master and generation. A
+ * watcher that polls may have seen the birth before the exit. */
 static size_t deadline_find(const struct deadline *d, const struct world *w,
                             const struct world_process *p)
 {
@@ -44,7 +44,8 @@ static size_t deadline_find(const struct deadline *d, const struct world *w,
         const struct world_process *dead = &d->pending[i].worker;
         bool other_generation =
             p->generation != 0 && dead->generation != 0 && p->generation != dead->generation;
-        if (p->born_ns + slack_ns < d->pending[i].exit.t_ns || other_generation)
+        bool other_master = p->parent != 0 && dead->parent != 0 && p->parent != dead->parent;
+        if (p->born_ns + slack_ns < d->pending[i].exit.t_ns || other_generation || other_master)
             continue;
         if (p->slot >= 0 && dead->slot == p->slot)
             return i;
@@ -71,6 +72,8 @@ static void deadline_exit(struct judge_context *c, const struct hist_record *r)
     const struct world_process *p = world_process(c->world, r->pid);
     if (!world_has_master(c->world) || !deadline_concerns(d, c->world, p, r->a))
         return;
+    if (p->parent != 0 && p->parent != c->world->master_pid)
+        return; /* of a new binary, which may be told to go before it is the master */
     if (died_at_start(c->world, p)) { /* the replacement itself died: a crash loop */
         size_t i = deadline_find(d, c->world, p);
         if (i < PENDING_MAX)

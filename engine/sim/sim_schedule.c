@@ -37,8 +37,7 @@ static const struct {
 /* ---- lists of words ---------------------------------------------------------------------------
  */
 
-#define WORD(symbol, word, ...) word,
-static const char *const themes[] = {SIM_THEMES(WORD) NULL};
+#define WORD(symbol, word, meaning) word,
 static const char *const kinds[] = {HIST_POPULATION_LIST(WORD) NULL};
 static const char *const params[] = {HIST_PARAM_LIST(WORD) NULL};
 static const char *const phases[] = {HIST_PHASE_LIST(WORD) NULL};
@@ -47,6 +46,9 @@ static const char *const stops[] = {"fast", "graceful", "kill", NULL};
 static const char *const receivers[] = {"master", "worker", "last-worker", "all-workers",
                                         "all",    "group",  NULL};
 #undef WORD
+#define THEME(symbol, word) word,
+static const char *const themes[] = {SIM_THEMES(THEME) NULL};
+#undef THEME
 
 static const char *const *words_of(enum sim_act_kind kind)
 {

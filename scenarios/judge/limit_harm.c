@@ -121,6 +121,15 @@ static bool is_disk_full(const struct hist_record *r)
     return writes && r->b >> 32 == HIST_FAULT_ERRNO && (r->b & UINT32_MAX) == ENOSPC;
 }
 
+/* A failure that nothing the story did beside explains; the full disk itself is no excuse. */
+static bool is_lost_to_server(const struct world *w, const struct hist_record *r)
+{
+    if (!end_is_failure(w, r) || world_idle_race(w, r))
+        return false;
+    const struct hist_record *cause = outside_cause(w, server_of(w, r), begun_of(w, r), r);
+    return cause == NULL || is_disk_full(cause);
+}
+
 static void disk_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct disk *d = c->state;
@@ -135,7 +144,7 @@ static void disk_observe(struct judge_context *c, const struct hist_record *r)
         d->told += r->a;
         if (r->a == 0)
             judge_violate(c, r, &d->full, "no line of the error log says that writing failed");
-    } else if (end_is_failure(c->world, r)) {
+    } else if (is_lost_to_server(c->world, r)) {
         judge_violate(c, r, &d->full, "a request ended as %s when a log could not be written",
                       hist_outcome_name((unsigned)r->a));
     } else {
@@ -348,9 +357,8 @@ static void hostile_end(struct judge_context *c, const struct hist_record *r)
     judge_seen(c, 1);
     h->served += r->a == HIST_OK;
     h->worst_ns = r->a == HIST_OK && r->c > h->worst_ns ? r->c : h->worst_ns;
-    bool failed = end_is_failure(w, r) && !world_idle_race(w, r) &&
-                  outside_cause(w, server_of(w, r), begun_ns, r) == NULL;
-    if (failed || (r->a == HIST_OK && r->c > bound_ns && !world_mismeasured(w, r, r->c)))
+    if (is_lost_to_server(w, r) ||
+        (r->a == HIST_OK && r->c > bound_ns && !world_mismeasured(w, r, r->c)))
         judge_violate(c, r, NULL,
                       "a request of a client that means well ended as %s after %.1f ms beside "
                       "clients that mean harm",
@@ -368,7 +376,9 @@ static void hostile_observe(struct judge_context *c, const struct hist_record *r
         hostile_end(c, r);
     } else if (r->kind == HIST_WATCH_EXIT && h->begun_ns != 0 && world_serving(c->world)) {
         const struct world_process *p = world_process(c->world, r->pid);
-        bool worker = p != NULL && p->is_worker && !p->is_master && p->exit_ns == r->t_ns;
+        /* One that never was ready has met no client. */
+        bool worker =
+            p != NULL && p->is_worker && !p->is_master && p->exit_ns == r->t_ns && p->ready_ns != 0;
         if (worker && exit_is_abnormal(r->a) && causes_of(&h->causes, c->world, r->pid) == NULL)
             judge_violate(c, r, NULL, "worker %u ended while clients meant harm", r->pid);
     }

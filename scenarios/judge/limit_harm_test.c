@@ -49,6 +49,12 @@ static void disk_full_holds_when_served_and_said(void **state)
     HOLDS(limit_disk_full, STORY_ENGINE FULL("1") OK("1.1", "7") SAID("2", "1") ENDS("9"));
     HOLDS(limit_disk_full,
           STORY_ENGINE LOST("0.5", "6") FULL("1") OK("1.1", "7") SAID("2", "1") ENDS("9"));
+    /* the story killed the worker that had it */
+    HOLDS(limit_disk_full,
+          STORY_ENGINE FULL("1") OK(
+              "1.1", "7") "1.2 director.signal pid=12 a=SIGKILL b=worker\n"
+                          "1.21 fresh conn=8 req=8 pid=12 end=eof-before-response\n" SAID("2", "1")
+                              ENDS("9"));
 }
 
 static void disk_full_blames_silence_and_loss(void **state)
@@ -122,6 +128,10 @@ static void hostile_holds_when_others_are_served(void **state)
     HOLDS(limit_hostile_clients,
           STORY_ENGINE LOST("0.5", "6")
               ENEMY("1") "1.1 fresh slot=5 conn=50 req=50 end=timeout\n" OK("1.3", "7") ENDS("9"));
+    /* one that could not start */
+    HOLDS(limit_hostile_clients,
+          STORY_ENGINE ENEMY("1") OK("1.1", "7") "1.2 watch.fork pid=13 a=10\n"
+                                                 "1.3 watch.exit pid=13 a=512\n" ENDS("9"));
 }
 
 static void hostile_blames_harm_to_others(void **state)

@@ -21,6 +21,7 @@ from masterwork import (ending, logbook, looking, nemesis, reloading, resources,
                         simulator, upgrading)
 from masterwork.catalogue import fault_points, guarantees
 from masterwork.errors import HarnessError, NotServing
+from masterwork.fitting import fit, why_unfit
 from masterwork.paths import program
 from masterwork.stage import Stage
 from masterwork.stories import MACHINE, Sabotage, Story
@@ -89,7 +90,8 @@ def why_not(story: Story, target: Target, over: str = "plain") -> str:
             return resources.why_not(need)
     if story.server.clock_ahead_ns and target.params.get("engine_trace"):
         return f"{target.name} writes a history of its own, which would be on another clock"
-    missing = [need for need in story.needs if need not in (*target.features, *MACHINE)]
+    given = (*target.features, *MACHINE, "workers")  # how many workers: see fitting.py
+    missing = [need for need in story.needs if need not in given]
     if needs_shim(story, target):
         if names := beyond_shim(story):
             return f"{target.name} has no fault point {', '.join(names)}"
@@ -107,6 +109,8 @@ def why_not(story: Story, target: Target, over: str = "plain") -> str:
         return f"{target.name} lacks {over}"
     if over == "unix" and re.search(r"wait = \"queue\b", story.file.read_text()):
         return "how many wait at a unix socket is not watched"
+    if unfit := why_unfit(story, target):
+        return unfit
     if story.loads and all(load.surface not in target.surfaces for load in story.loads):
         return f"{target.name} has none of the paths the story's clients use"
     return ""
@@ -132,7 +136,7 @@ def stage(play: Play) -> StoryResult:
         shutil.copy(story.file, play.folder / "story.toml")
         performance = Performance(world, play.sabotage, play.spell)
         try:
-            performance.run(story)
+            performance.run(fit(story, target))
         except HarnessError as error:
             raise HarnessError("\n  before: ".join([str(error), *performance.trouble])) from None
         result.trouble, result.excused = performance.trouble, performance.excused

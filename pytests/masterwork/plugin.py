@@ -87,7 +87,7 @@ class StoryItem(pytest.Item):
             raise StoryFailed(f"harness: {result.error}")
         strict = self.config.getoption("--mw-strict")
         broken = [item for item in result.violations
-                  if strict or target.promise(item.id).kind == "promised"]
+                  if strict or target.promise(item.id, story.name).kind == "promised"]
         if broken:
             raise StoryFailed(describe(result, broken, seed))
         unknown = [item for item in result.guarantees if item.aimed and item.verdict != HOLDS]

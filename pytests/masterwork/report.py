@@ -16,7 +16,7 @@ from rich.text import Text
 
 from masterwork.paths import ROOT, command_name
 from masterwork.stories import Story
-from masterwork.targets import Target
+from masterwork.targets import Promise, Target
 from masterwork.verdicts import HOLDS, UNKNOWN, VIOLATED, StoryResult, Total, Verdict
 
 COLOURS = {HOLDS: "green", UNKNOWN: "yellow", VIOLATED: "bold red"}
@@ -85,14 +85,13 @@ def print_evidence(out: Console, result: StoryResult, target: Target) -> None:
     if result.error:
         say(out, f"  harness: {result.error}", "magenta")
     for item in broken:
-        _print_violation(out, item, target)
+        _print_violation(out, item, target.promise(item.id, result.name))
     for text in result.trouble:
         say(out, f"  {text}", "yellow")
     say(out, f"  run: {_short(Path(result.folder))}", "dim")
 
 
-def _print_violation(out: Console, item: Verdict, target: Target) -> None:
-    promise = target.promise(item.id)
+def _print_violation(out: Console, item: Verdict, promise: Promise) -> None:
     source = f": {promise.source}" if promise.source else ""
     say(out, f"  {item.id}: violated {item.violated} times in {item.checked} "
              f"({promise.kind}{source})", "red")
@@ -167,7 +166,7 @@ def write_junit(path: str, target: Target, results: list[StoryResult],
         for item in rows:
             case = ElementTree.SubElement(suite, "testcase", classname=result.name, name=item.id,
                                           time=f"{result.seconds / len(rows):.3f}")
-            promised = target.promise(item.id).kind == "promised"
+            promised = target.promise(item.id, result.name).kind == "promised"
             if item.verdict == VIOLATED and (promised or strict):
                 failures += 1
                 failure = ElementTree.SubElement(case, "failure", message=item.summary())

@@ -24,7 +24,7 @@ from masterwork.resources import set_clock_ahead
 from masterwork.stories import Server as ServerWishes
 from masterwork.targets import Target
 from masterwork.tree import die_with_parent, is_alive, wait_until
-from masterwork.units import conf_time
+from masterwork.units import NS, conf_time
 
 READY_S = 10.0
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -82,14 +82,17 @@ class Server:
                                          lstrip_blocks=True, keep_trailing_newline=True,
                                          loader=jinja2.FileSystemLoader(TARGETS))
         environment.filters["time"] = conf_time
+        environment.filters["seconds"] = lambda ns: ns // NS["s"]
         self.template = environment.from_string(target.template)
 
     # ---- places --------------------------------------------------------------------------------
 
     def fill(self, text: str) -> str:
-        """Replaces {run}, {port}, {program}, {bin}, {config}, {python} in a word of the target."""
+        """Replaces {run}, {port}, {program}, {bin}, {config}, {python} and {package}, where the
+        Python package masterwork is, in a word of the target."""
         places = {"run": self.folder, "port": self.port.number, "program": self.program,
-                  "bin": bin_folder(), "config": self.config_path, "python": sys.executable}
+                  "bin": bin_folder(), "config": self.config_path, "python": sys.executable,
+                  "package": PACKAGE}
         return re.sub(r"\{(\w+)\}", lambda m: str(places.get(m[1], m[0])), text)
 
     def path(self, name: str) -> Path | None:
@@ -133,7 +136,7 @@ class Server:
 
     def write_config(self, number: int, workers: int | None = None, bad: str | None = None) -> None:
         """Replaces the configuration in one step, so that nobody reads half of it."""
-        workers = workers or self.configuration.workers
+        workers = self.target.workers or workers or self.configuration.workers
         text = self.template.render(number=number, workers=workers, port=self.port.number,
                                     unix_path=self.unix_path or "",
                                     tls_port=self.tls_port.number if self.tls_port else 0,

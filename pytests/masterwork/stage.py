@@ -77,7 +77,7 @@ class Stage:
                  seed: int = 1, shim: bool = False, over: str = "plain") -> None:
         self.shim, self.over = shim, over
         self.target, self.folder, self.seed = target, folder, seed
-        self.wishes = server or ServerWishes()
+        self.wishes = target.able(server or ServerWishes())
         self.loads = tuple(load for load in loads if load.surface in target.surfaces)
         self.missing = tuple(load for load in loads if load.surface not in target.surfaces)
         self.stated = params or {}

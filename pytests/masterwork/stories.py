@@ -23,7 +23,8 @@ USUAL_SURFACE = {"post": "post", "upload": "upload", "download": "download", "st
 MACHINE = ("mounts", "memory-cgroup", "pids-cgroup", "time-namespace")
 NEEDS = ("root", "faults", "shim", "watchdog", "backoff", "reload-timeout", "reload-report",
          "connections-limit", "reuseport", "resize", "upgrade", "generations-limit", "tls",
-         "unix", "status", "helper", *MACHINE)
+         "unix", "status", "helper", "directives", "workers",
+         "descriptor-limit", *MACHINE)
 BLOCKS = ("main", "events", "http", "server")
 
 

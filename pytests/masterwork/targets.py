@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from masterwork import __version__
@@ -19,12 +19,16 @@ from masterwork.errors import HarnessError, InputError, suggest
 from masterwork.params import read_params
 from masterwork.paths import TARGETS, bin_folder
 from masterwork.schema import Table, load_toml
-from masterwork.stories import NEEDS, SURFACES
+from masterwork.stories import NEEDS, SURFACES, Server
+from masterwork.units import round_up_s
 from masterwork.verbs import REPORTS, signal_number
 
 PROMISES = ("promised", "documented-not", "silent")
 EVERY = "*"
 ALIASES = {"sim": "simulator"}
+# What nginx takes them for; stories that send one by its name mean this.
+USUAL_SIGNALS = {"reload": "HUP", "graceful": "QUIT", "fast": "TERM", "reopen": "USR1",
+                 "upgrade": "USR2"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class Target:
     promises: dict[str, Promise]
     # Of worker_connections, how many a worker needs for itself: listeners, channels.
     own_connections: int
+    # How many workers it runs whatever is asked; 0: as many as are asked for.
+    workers: int = 0
+    # Are its times whole seconds?
+    whole_seconds: bool = False
     # The stories are staged in the simulated world: there is no server to start.
     simulated: bool = False
     # Where it may differ from other targets: "STORY GUARANTEE", a guarantee or a story, and why.
@@ -99,17 +107,28 @@ class Target:
         match = re.search(self.version_pattern, done.stdout + done.stderr)
         return match[1] if match else "unknown"
 
-    def promise(self, guarantee: str) -> Promise:
-        return self.promises.get(guarantee) or self.promises.get(EVERY) or Promise("silent", "")
+    def able(self, wishes: Server) -> Server:
+        """What it can be asked for of what a story wishes."""
+        if self.workers:
+            wishes = replace(wishes, workers=self.workers)
+        if self.whole_seconds:
+            wishes = replace(wishes, drain_ns=round_up_s(wishes.drain_ns),
+                             keepalive_ns=round_up_s(wishes.keepalive_ns))
+        return wishes
+
+    def promise(self, guarantee: str, story: str = "") -> Promise:
+        said = self.promises
+        return (said.get(f"{story} {guarantee}") or said.get(guarantee) or said.get(EVERY)
+                or Promise("silent", ""))
 
 
 def _read_promises(table: Table) -> dict[str, Promise]:
     """`"reload/zero-loss" = ["promised", "where it says so"]`; what is absent is silent. "*" stands
-    for all that are not named."""
+    for all that are not named, "STORY GUARANTEE" for what is said of what one story does."""
     promises = {}
     for name in table.keys():
         value = table.take(name, list, '["promised", "where it is said"]')
-        if name not in guarantees() and name != EVERY:
+        if name.split()[-1] not in guarantees() and name != EVERY:
             raise table.error(name, f"is not a guarantee.{suggest(name, guarantees())}")
         if not value or value[0] not in PROMISES:
             raise table.error(name, f"one of {', '.join(PROMISES)} is expected first")
@@ -142,12 +161,13 @@ def _check_pattern(table: Table, key: str, pattern: str) -> str:
 
 
 def _read_signals(table: Table) -> dict[str, int]:
-    usual = {"reload": "HUP", "graceful": "QUIT", "fast": "TERM", "reopen": "USR1",
-             "upgrade": "USR2"}
-    numbers = {name: signal_number(table, name, table.string(name, word))
-               for name, word in usual.items()}
+    """"" stands for what the server has no signal for."""
+    words = {name: table.string(name, word) for name, word in USUAL_SIGNALS.items()}
+    for name in ("reload", "graceful", "fast"):
+        if not words[name]:
+            raise table.error(name, "a signal is expected; without it no story can be staged")
     table.done()
-    return numbers
+    return {name: signal_number(table, name, word) if word else 0 for name, word in words.items()}
 
 
 def _read_surfaces(table: Table) -> dict[str, str]:
@@ -227,7 +247,9 @@ def load_target(path: Path) -> Target:
         control_log=logs.string("control", ""),
         params=read_params(table.table("params")),
         promises=_read_promises(table.table("promises")),
-        own_connections=config.integer("own_connections", 0))
+        own_connections=config.integer("own_connections", 0),
+        workers=config.integer("workers", 0),
+        whole_seconds=config.boolean("whole_seconds", False))
     for part in (find, start, config, logs, table):
         part.done()
     return target

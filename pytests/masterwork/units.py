@@ -35,6 +35,11 @@ def show_ns(ns: int) -> str:
     return f"{ns / NS['us']:.0f} us"
 
 
+def round_up_s(ns: int) -> int:
+    """The least number of whole seconds that is not shorter."""
+    return -(-ns // NS["s"]) * NS["s"]
+
+
 def conf_time(ns: int) -> str:
     """A duration as nginx's configuration language writes it."""
     return f"{ns // NS['ms']}ms"

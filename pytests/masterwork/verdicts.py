@@ -125,7 +125,10 @@ def add_up(target: Target, results: list[StoryResult], guarantees: Iterable[str]
         shown = max((item for item, _ in items if item.verdict == verdict),
                     key=lambda item: (item.aimed, item.checked), default=None)
         seen = shown.summary() if shown else "nothing was staged"
-        totals.append(Total(name, verdict, len(staged), seen, target.promise(name).kind))
+        broken = [target.promise(name, result.name).kind for item, result in items
+                  if item.verdict == VIOLATED] or [target.promise(name).kind]
+        promise = "promised" if "promised" in broken else broken[0]
+        totals.append(Total(name, verdict, len(staged), seen, promise))
     return totals
 
 

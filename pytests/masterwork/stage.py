@@ -55,7 +55,7 @@ def known_params(target: Target, wishes: ServerWishes, stated: dict[str, int], l
                  ) -> dict[str, int]:
     """What the judge is told of a story on a target; `logs`: its access log is read."""
     known = {
-        **USUAL_PARAMS, "drain_bound": wishes.drain_ns,
+        **USUAL_PARAMS, "drain_bound": wishes.drain_ns + target.drain_slack_ns,
         "orphan_bound": wishes.drain_ns + SLACK_NS, **target.params, **stated,
         "workers": wishes.workers,
         "worker_connections": wishes.worker_connections - target.own_connections,

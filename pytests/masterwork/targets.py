@@ -79,6 +79,8 @@ class Target:
     workers: int = 0
     # Are its times whole seconds?
     whole_seconds: bool = False
+    # By how much it may outlive a drain bound that is said of its workers only.
+    drain_slack_ns: int = 0
     # The stories are staged in the simulated world: there is no server to start.
     simulated: bool = False
     # Where it may differ from other targets: "STORY GUARANTEE", a guarantee or a story, and why.
@@ -249,7 +251,8 @@ def load_target(path: Path) -> Target:
         promises=_read_promises(table.table("promises")),
         own_connections=config.integer("own_connections", 0),
         workers=config.integer("workers", 0),
-        whole_seconds=config.boolean("whole_seconds", False))
+        whole_seconds=config.boolean("whole_seconds", False),
+        drain_slack_ns=config.duration("drain_slack", 0))
     for part in (find, start, config, logs, table):
         part.done()
     return target

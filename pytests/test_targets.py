@@ -81,6 +81,7 @@ def test_an_accept_fails_and_another_is_slow(tmp_path, target):
     ("gunicorn", "respawn/like-the-first", "has no directives worker_cpu_affinity"),
     ("gunicorn", "respawn/hung-worker", "has no fault point worker.loop"),
     ("gunicorn", "upgrade/taken-back", "lacks upgrade"),
+    ("gunicorn", "drain/endless-clients", "waits for tunnel, and gunicorn has no tunnel path"),
     ("gunicorn", "serve/backend-moods", "lacks helper"),
 ])
 def test_what_does_not_fit_is_not_staged_and_says_why(target, story, why):

@@ -41,7 +41,17 @@ def why_unfit(story: Story, target: Target) -> str:
             return f"{target.name} has no log file to rotate"
         if isinstance(step, Ask) and not target.control_log:
             return f"{target.name} has no log by which it shows that it heard a signal"
-    return _other_signal(steps, target) or _other_workers(story, steps, target)
+    return (_no_such_path(story, steps, target) or _other_signal(steps, target)
+            or _other_workers(story, steps, target))
+
+
+def _no_such_path(story: Story, steps: list[Step], target: Target) -> str:
+    """Clients without a path are left out; a story that waits for them would wait in vain."""
+    for load in (load for load in story.loads if load.surface not in target.surfaces):
+        if any(isinstance(step, Wait) and re.search(rf"\b{load.name}\.", step.until.text)
+               for step in steps):
+            return f"the story waits for {load.name}, and {target.name} has no {load.surface} path"
+    return ""
 
 
 def _sent(step: Step) -> list[str]:

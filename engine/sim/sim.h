@@ -233,7 +233,7 @@ static inline struct sim *sim_of(struct kernel *k)
 }
 
 /* sim_run.c */
-void sim_record(struct sim *s, const struct hist_record *fields);
+void sim_record(struct sim *s, struct hist_record *r);
 
 /* sim_fault.c. What came of asking a point. */
 enum sim_fault {

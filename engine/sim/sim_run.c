@@ -12,33 +12,40 @@
 /* ---- the history ------------------------------------------------------------------------------
  */
 
-/* Words in pairs, each pair's product folded: the products need not wait for each other. */
-static uint64_t hash_record(uint64_t hash, const struct hist_record *r)
+__extension__ typedef unsigned __int128 wide;
+
+/* Both halves of the product: neither word is lost when the other has many zeroes. */
+static inline uint64_t fold(uint64_t a, uint64_t b)
 {
-    static const uint64_t keys[8] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xbf58476d1ce4e5b9),
-                                     UINT64_C(0x94d049bb133111eb), UINT64_C(0xa0761d6478bd642f),
-                                     UINT64_C(0xe7037ed1a0b428db), UINT64_C(0x8ebc6af09c88c6e3),
-                                     UINT64_C(0x589965cc75374cc3), UINT64_C(0x1d8e4e27c47d124f)};
-    __extension__ typedef unsigned __int128 wide;
-    uint64_t words[8], sum = 0;
-    memcpy(words, r, sizeof(words));
-    for (int i = 0; i < 8; i += 2) {
-        wide product = (wide)(words[i] ^ keys[i]) * (words[i + 1] ^ keys[i + 1]);
-        sum += (uint64_t)product ^ (uint64_t)(product >> 64);
-    }
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Words in pairs, each pair's product folded: the products need not wait for each other. The words
+ * are those of the record in memory, put together from its fields: they were written a moment ago,
+ * and a load that is wider than the store before it waits until that is done. */
+static uint64_t hash_record(uint64_t hash, uint64_t t_ns, const struct hist_record *r)
+{
+    uint64_t kinds = (uint64_t)r->kind | (uint64_t)r->role << 16 |
+                     (uint64_t)(uint16_t)r->slot << 32 | (uint64_t)r->flags << 48;
+    uint64_t who = (uint64_t)r->pid | (uint64_t)r->gen << 32;
+    uint64_t sum =
+        fold(t_ns ^ UINT64_C(0x9e3779b97f4a7c15), kinds ^ UINT64_C(0xbf58476d1ce4e5b9)) +
+        fold(who ^ UINT64_C(0x94d049bb133111eb), r->conn ^ UINT64_C(0xa0761d6478bd642f)) +
+        fold(r->req ^ UINT64_C(0xe7037ed1a0b428db), r->a ^ UINT64_C(0x8ebc6af09c88c6e3)) +
+        fold(r->b ^ UINT64_C(0x589965cc75374cc3), r->c ^ UINT64_C(0x1d8e4e27c47d124f));
     return (hash ^ sum) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 29);
 }
 
-void sim_record(struct sim *s, const struct hist_record *fields)
+void sim_record(struct sim *s, struct hist_record *r)
 {
-    struct hist_record r = *fields;
-    r.t_ns = s->kernel.now_ns;
-    s->hash = hash_record(s->hash, &r);
+    r->t_ns = s->kernel.now_ns;
+    s->hash = hash_record(s->hash, r->t_ns, r);
     s->records++;
-    judge_observe(s->judge, &r);
+    judge_observe(s->judge, r);
     if (__builtin_expect(s->history.window != NULL, 0)) {
-        s->history.role = r.role;
-        hist_put(&s->history, &r);
+        s->history.role = r->role;
+        hist_put(&s->history, r);
     }
 }
 

@@ -133,9 +133,10 @@ bool end_is_failure(const struct world *world, const struct hist_record *r)
 
 bool fault_is_at(const struct hist_record *r, const char *point)
 {
+    if (r->kind != HIST_FAULT_FIRED)
+        return false;
     const struct hist_list *points = hist_list_find("fault_point", strlen("fault_point"));
-    return r->kind == HIST_FAULT_FIRED && points != NULL && r->a < points->count &&
-           strcmp(points->words[r->a].word, point) == 0;
+    return points != NULL && r->a < points->count && strcmp(points->words[r->a].word, point) == 0;
 }
 
 bool world_serving(const struct world *world)

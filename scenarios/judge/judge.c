@@ -1,6 +1,7 @@
 /* Runs all checkers over one history and turns what they saw into verdicts. */
 #include "scenarios/judge/judge.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,21 +9,27 @@
 
 #include "scenarios/judge/world.h"
 
-/* One checker at work. The context is first: a checker's calls lead back to its seat. */
+/* One checker at work. The context is first: a checker's calls lead back to its seat. What comes
+ * of it is apart: seats side by side are what each record goes by. */
 struct seat {
     struct judge_context context;
+    void (*observe)(struct judge_context *c, const struct hist_record *r);
     const struct checker *checker;
-    struct judge_result result;
-    char reason[JUDGE_TEXT_MAX]; /* why unknown; "" not said */
+    char *reason; /* why unknown; "" not said */
 };
 
 struct judge {
     struct world world;
     struct seat seats[GUARANTEE_COUNT];
-    /* Who observes a kind: seat indices, the first `listeners` of each row. */
-    uint8_t listening[HIST_KIND_COUNT][GUARANTEE_COUNT];
-    uint8_t listeners[HIST_KIND_COUNT];
+    struct judge_result results[GUARANTEE_COUNT];
+    char reasons[GUARANTEE_COUNT][JUDGE_TEXT_MAX];
 };
+
+/* Who observes a kind: seat indices, the first `listeners` of each row. The same for every judge.
+ */
+static uint8_t listening[HIST_KIND_COUNT][GUARANTEE_COUNT];
+static uint8_t listeners[HIST_KIND_COUNT];
+static pthread_once_t listening_once = PTHREAD_ONCE_INIT;
 _Static_assert(GUARANTEE_COUNT < 256, "a seat's index is one byte");
 
 static const struct checker *const checkers[GUARANTEE_COUNT] = {
@@ -51,21 +58,34 @@ static void seat_take(struct judge *j, unsigned g)
 {
     struct seat *seat = &j->seats[g];
     seat->checker = checkers[g];
+    seat->observe = seat->checker->observe;
+    seat->reason = j->reasons[g];
     seat->context.world = &j->world;
-    seat->context.result = &seat->result;
+    seat->context.result = &j->results[g];
     if (seat->checker->state_size > 0)
         seat->context.state = zeroed(seat->checker->state_size);
-    for (const unsigned *kind = seat->checker->kinds; *kind != HIST_NONE; kind++) {
-        uint8_t *row = j->listening[*kind];
+}
+
+static void listen_to(unsigned g)
+{
+    for (const unsigned *kind = checkers[g]->kinds; *kind != HIST_NONE; kind++) {
+        uint8_t *row = listening[*kind];
         /* A list made from several macros may name a kind twice. */
-        if (memchr(row, (int)g, j->listeners[*kind]) == NULL)
-            row[j->listeners[*kind]++] = (uint8_t)g;
+        if (memchr(row, (int)g, listeners[*kind]) == NULL)
+            row[listeners[*kind]++] = (uint8_t)g;
     }
+}
+
+static void listen_all(void)
+{
+    for (unsigned g = 0; g < GUARANTEE_COUNT; g++)
+        listen_to(g);
 }
 
 struct judge *judge_new(void)
 {
     struct judge *j = zeroed(sizeof(*j));
+    pthread_once(&listening_once, listen_all);
     world_init(&j->world);
     for (unsigned g = 0; g < GUARANTEE_COUNT; g++)
         seat_take(j, g);
@@ -77,16 +97,16 @@ void judge_observe(struct judge *j, const struct hist_record *r)
     if (r->kind == HIST_NONE || r->kind >= HIST_KIND_COUNT)
         return;
     world_take(&j->world, r);
-    const uint8_t *row = j->listening[r->kind];
-    for (unsigned i = 0; i < j->listeners[r->kind]; i++) {
-        struct seat *seat = &j->seats[row[i]];
-        seat->checker->observe(&seat->context, r);
+    const uint8_t *row = listening[r->kind], *end = row + listeners[r->kind];
+    for (; row < end; row++) {
+        struct seat *seat = &j->seats[*row];
+        seat->observe(&seat->context, r);
     }
 }
 
 static void seat_decide(struct seat *seat)
 {
-    struct judge_result *result = &seat->result;
+    struct judge_result *result = seat->context.result;
     if (result->checked < result->violated)
         result->checked = result->violated;
     if (result->violated > 0)
@@ -115,7 +135,7 @@ void judge_finish(struct judge *j)
 
 const struct judge_result *judge_result(const struct judge *j, enum guarantee g)
 {
-    return &j->seats[g].result;
+    return &j->results[g];
 }
 
 void judge_free(struct judge *j)
@@ -161,7 +181,7 @@ void judge_unknown(struct judge_context *c, const char *format, ...)
     struct seat *seat = (struct seat *)c;
     va_list args;
     va_start(args, format);
-    vsnprintf(seat->reason, sizeof(seat->reason), format, args);
+    vsnprintf(seat->reason, JUDGE_TEXT_MAX, format, args);
     va_end(args);
 }
 

@@ -45,10 +45,18 @@ static void *must(void *memory)
     return memory;
 }
 
+static void *remember(const struct table *t, uint64_t key, void *item)
+{
+    struct table *changed = (struct table *)t;
+    changed->last_key = key;
+    changed->last_item = item;
+    return item;
+}
+
 static void grow(struct table *t)
 {
     struct table old = *t;
-    t->last = 0;
+    remember(t, 0, NULL);
     t->room = old.room == 0 ? FIRST_ROOM : old.room * 2;
     t->keys = must(calloc(t->room, sizeof(*t->keys)));
     t->places = must(calloc(t->room, sizeof(*t->places)));
@@ -73,13 +81,12 @@ static void *item_at(const struct table *t, size_t slot)
     return t->item_bytes > 0 ? t->items + t->places[slot] * t->item_bytes : (void *)&t->keys[slot];
 }
 
-void *table_find(const struct table *t, uint64_t key)
+void *table_search(const struct table *t, uint64_t key)
 {
     if (t->room == 0 || key == 0)
         return NULL;
-    size_t slot = t->keys[t->last] == key ? t->last : probe(t, key);
-    ((struct table *)t)->last = slot;
-    return t->keys[slot] == key ? item_at(t, slot) : NULL;
+    size_t slot = probe(t, key);
+    return t->keys[slot] == key ? remember(t, key, item_at(t, slot)) : NULL;
 }
 
 void *table_add(struct table *t, uint64_t key)
@@ -97,13 +104,14 @@ void *table_add(struct table *t, uint64_t key)
             t->spare_count > 0 ? t->spare[--t->spare_count] : (uint32_t)t->items_used++;
         memset(item_at(t, slot), 0, t->item_bytes);
     }
-    return item_at(t, slot);
+    return remember(t, key, item_at(t, slot));
 }
 
 void table_remove(struct table *t, uint64_t key)
 {
     if (table_find(t, key) == NULL)
         return;
+    remember(t, 0, NULL);
     size_t gap = probe(t, key);
     if (t->item_bytes > 0)
         t->spare[t->spare_count++] = t->places[gap];

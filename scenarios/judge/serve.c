@@ -348,13 +348,14 @@ static bool numbers_seen(struct numbers *n, uint64_t number)
         table_init(&n->before, 0, ONCE_MEMORY);
         n->begun = true;
     }
-    if (table_find(&n->now, number) != NULL || table_find(&n->before, number) != NULL)
+    if (table_find(&n->before, number) != NULL)
         return true;
-    if (n->now.used == n->now.limit) {
-        table_release(&n->before);
-        n->before = n->now;
-        table_init(&n->now, 0, ONCE_MEMORY);
-    }
+    size_t known = n->now.used;
+    if (table_add(&n->now, number) != NULL)
+        return n->now.used == known;
+    table_release(&n->before); /* there is no room for it */
+    n->before = n->now;
+    table_init(&n->now, 0, ONCE_MEMORY);
     table_add(&n->now, number);
     return false;
 }

@@ -59,13 +59,15 @@ static void grow(struct table *t)
     remember(t, 0, NULL);
     t->room = old.room == 0 ? FIRST_ROOM : old.room * 2;
     t->keys = must(calloc(t->room, sizeof(*t->keys)));
-    t->places = must(calloc(t->room, sizeof(*t->places)));
+    if (t->item_bytes > 0)
+        t->places = must(malloc(t->room * sizeof(*t->places)));
     for (size_t i = 0; i < old.room; i++) {
         if (old.keys[i] == 0)
             continue;
         size_t slot = probe(t, old.keys[i]);
         t->keys[slot] = old.keys[i];
-        t->places[slot] = old.places[i];
+        if (t->item_bytes > 0)
+            t->places[slot] = old.places[i];
     }
     free(old.keys);
     free(old.places);
@@ -91,12 +93,17 @@ void *table_search(const struct table *t, uint64_t key)
 
 void *table_add(struct table *t, uint64_t key)
 {
-    void *found = table_find(t, key);
-    if (found != NULL || key == 0 || t->used >= t->limit)
-        return found;
-    if (t->used * 2 >= t->room)
+    if (key == 0 || key == t->last_key)
+        return table_find(t, key);
+    size_t slot = t->room > 0 ? probe(t, key) : 0;
+    if (t->room > 0 && t->keys[slot] == key)
+        return remember(t, key, item_at(t, slot));
+    if (t->used >= t->limit)
+        return NULL;
+    if (t->used * 2 >= t->room) {
         grow(t);
-    size_t slot = probe(t, key);
+        slot = probe(t, key);
+    }
     t->keys[slot] = key;
     t->used++;
     if (t->item_bytes > 0) {
@@ -123,7 +130,8 @@ void table_remove(struct table *t, uint64_t key)
         if (((next - home) & (t->room - 1)) < ((next - gap) & (t->room - 1)))
             continue;
         t->keys[gap] = t->keys[next];
-        t->places[gap] = t->places[next];
+        if (t->item_bytes > 0)
+            t->places[gap] = t->places[next];
         gap = next;
     }
     t->keys[gap] = 0;

@@ -232,7 +232,8 @@ static inline struct sim *sim_of(struct kernel *k)
     return k->owner;
 }
 
-/* sim_run.c */
+/* sim_run.c. A record is filled in where its writer has it: the time here, who wrote it by
+ * sim_worker_record(). */
 void sim_record(struct sim *s, struct hist_record *r);
 
 /* sim_fault.c. What came of asking a point. */
@@ -282,7 +283,7 @@ void sim_worker_signalled(struct sim *s, unsigned process, int number);
 void sim_worker_happen(struct sim *s, struct sim_worker *w, enum adm_event_kind kind,
                        uint64_t value);
 void sim_worker_record(struct sim *s, const struct sim_worker *w, enum hist_kind kind,
-                       const struct hist_record *fields);
+                       struct hist_record *r);
 /* Its limits are looked at with the next beat. */
 void sim_worker_heartbeat(struct sim *s, struct sim_worker *w);
 uint64_t sim_worker_beat(const struct sim *s, unsigned process);

@@ -16,7 +16,9 @@ struct turn {
     struct sim_connection *c;
     unsigned first, count;
     bool ended;
-    struct conn_event events[TURN_EVENTS_MAX];
+    struct {
+        uint8_t kind, flags; /* of a conn_event */
+    } events[TURN_EVENTS_MAX];
 };
 
 static void run(struct turn *t);
@@ -29,8 +31,9 @@ static void close_connection(struct turn *t, const struct conn_effect *effect);
 
 static void push(struct turn *t, enum conn_event_kind kind, unsigned flags)
 {
-    t->events[(t->first + t->count++) % TURN_EVENTS_MAX] =
-        (struct conn_event){.kind = (uint8_t)kind, .flags = (uint8_t)flags};
+    uint32_t at = (t->first + t->count++) % TURN_EVENTS_MAX;
+    t->events[at].kind = (uint8_t)kind;
+    t->events[at].flags = (uint8_t)flags;
 }
 
 static uint16_t tag_of(const struct turn *t)
@@ -124,10 +127,12 @@ static void run(struct turn *t)
 {
     struct kernel *k = &t->s->kernel;
     while (t->count > 0 && !t->ended && kernel_alive(k, t->w->process)) {
-        struct conn_event event = t->events[t->first];
+        const uint8_t kind = t->events[t->first].kind;
+        const struct conn_event event = {.kind = kind,
+                                         .flags = t->events[t->first].flags,
+                                         .sabotage = sabotages(t, (enum conn_event_kind)kind)};
         t->first = (t->first + 1) % TURN_EVENTS_MAX;
         t->count--;
-        event.sabotage = sabotages(t, event.kind);
         struct conn_effects effects;
         conn_step(&t->c->conn, k->now_ns, &event, &effects);
         conn_check(&t->c->conn);

@@ -17,15 +17,14 @@ static void order_drain(struct sim *s, struct sim_worker *w);
 static void read_channel(struct sim *s, struct sim_worker *w);
 
 void sim_worker_record(struct sim *s, const struct sim_worker *w, enum hist_kind kind,
-                       const struct hist_record *fields)
+                       struct hist_record *r)
 {
-    struct hist_record r = *fields;
-    r.kind = (uint16_t)kind;
-    r.role = HIST_WORKER;
-    r.slot = w->slot;
-    r.gen = w->generation;
-    r.pid = s->kernel.processes[w->process].pid;
-    sim_record(s, &r);
+    r->kind = (uint16_t)kind;
+    r->role = HIST_WORKER;
+    r->slot = w->slot;
+    r->gen = w->generation;
+    r->pid = s->kernel.processes[w->process].pid;
+    sim_record(s, r);
 }
 
 void sim_worker_turn(struct sim *s, unsigned process)

@@ -8,7 +8,7 @@
 struct table {
     uint64_t *keys; /* 0: free place */
     uint32_t *places;
-    size_t room; /* a power of two, or 0 before the first entry */
+    size_t room;       /* a power of two, or 0 before the first entry */
     uint64_t last_key; /* what was found last: many ask for one key after the other */
     void *last_item;   /* NULL with key 0 */
     size_t used;

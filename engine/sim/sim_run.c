@@ -165,6 +165,8 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->broken = NULL;
     memset(&s->board, 0, sizeof(s->board));
     fault_board_init(&s->board, plan->seed);
+    memset(s->selves, 0, sizeof(s->selves));
+    memset(s->stalls, 0, sizeof(s->stalls));
     s->board_file = (struct fault_board_file){.board = &s->board, .fd = -1};
     memset(s->masters, 0, sizeof(s->masters));
     s->master = &s->masters[0];

@@ -132,7 +132,9 @@ static void run_seed(struct shared *all, struct sim *s, struct sim_plan *plan,
     sim_expect_crash(command);
     if (all->command->twice) {
         static const struct sim_outputs nothing = {.history_path = NULL};
-        sim_run(s, plan, &nothing, &again);
+        struct sim *fresh = sim_new(); /* which knows nothing of the seeds before */
+        sim_run(fresh, plan, &nothing, &again);
+        sim_free(fresh);
     }
     sim_run(s, plan, outputs, &r);
     if (all->command->twice)

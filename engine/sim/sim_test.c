@@ -49,6 +49,20 @@ static void a_seed_repeats_itself(void **state)
     }
 }
 
+/* A thread runs many seeds in one world. Seed 922 once found what 902 had left behind. */
+static void a_world_keeps_nothing_of_the_seed_before(void **state)
+{
+    (void)state;
+    struct sim_result before, used, fresh;
+    run_seed(902, NULL, &before);
+    run_seed(922, NULL, &used);
+    struct sim *another = sim_new();
+    sim_run(another, &plan, &no_outputs, &fresh);
+    sim_free(another);
+    assert_true(used.hash == fresh.hash);
+    assert_true(used.events == fresh.events);
+}
+
 static void seeds_differ(void **state)
 {
     (void)state;
@@ -124,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_seed_repeats_itself),
+        cmocka_unit_test(a_world_keeps_nothing_of_the_seed_before),
         cmocka_unit_test(seeds_differ),
         cmocka_unit_test(every_run_converges),
         cmocka_unit_test(a_healthy_server_keeps_its_promises),

@@ -87,7 +87,8 @@ def lost(server):
     text = wrk.communicate(timeout=30)[0]
     errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    return sum(map(int, errors.groups())) if errors else 0 + int(bad.group(1) if bad else 0)
+    failed = sum(map(int, errors.groups())) if errors else 0
+    return failed + (int(bad.group(1)) if bad else 0)
 
 
 def resident_bytes(pids):

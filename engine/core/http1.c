@@ -350,16 +350,6 @@ static enum http1_reason take_known(struct http1 *p, const char *buf, uint8_t na
     }
 }
 
-/* The value [at, end) without white space around it. */
-static struct http1_span trim(const char *buf, uint32_t at, uint32_t end)
-{
-    while (at < end && (buf[at] == ' ' || buf[at] == '\t'))
-        at++;
-    while (end > at && (buf[end - 1] == ' ' || buf[end - 1] == '\t'))
-        end--;
-    return (struct http1_span){at, end - at};
-}
-
 static void mark_odd(struct http1_header *header, const char *name)
 {
     header->odd = header->underscore = 1;
@@ -388,7 +378,7 @@ static enum http1_reason take_header(struct http1 *p, const char *buf, uint32_t 
         return HTTP1_R_HEADER_COUNT;
     uint8_t name = http1_name_of(buf + at, stop - at);
     struct http1_header *header = &p->headers[p->header_count++];
-    *header = (struct http1_header){.value = trim(buf, stop + 1, end),
+    *header = (struct http1_header){.value = http1_trim(buf, stop + 1, end),
                                     .name_at = at,
                                     .name_len = (uint16_t)(stop - at),
                                     .name = name};

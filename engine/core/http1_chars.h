@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/core/http1.h"
+
 enum http1_class {
     HTTP1_C_TOKEN = 1 << 0,  /* tchar: methods and header names */
     HTTP1_C_PLAIN = 1 << 1,  /* letters, digits, hyphen */
@@ -21,6 +23,15 @@ extern const uint8_t http1_classes[256];
 static inline bool http1_is(char c, unsigned classes)
 {
     return (http1_classes[(uint8_t)c] & classes) != 0;
+}
+/* The value [at, end) without white space around it. */
+static inline struct http1_span http1_trim(const char *buf, uint32_t at, uint32_t end)
+{
+    while (at < end && (buf[at] == ' ' || buf[at] == '\t'))
+        at++;
+    while (end > at && (buf[end - 1] == ' ' || buf[end - 1] == '\t'))
+        end--;
+    return (struct http1_span){at, end - at};
 }
 /* Are the bytes all HTTP1_C_VALUE? */
 bool http1_value_is_clean(const char *at, size_t len);

@@ -170,15 +170,6 @@ static enum http1_reason take_known(struct http1_response *p, const char *buf, u
     }
 }
 
-static struct http1_span trim(const char *buf, uint32_t at, uint32_t end)
-{
-    while (at < end && (buf[at] == ' ' || buf[at] == '\t'))
-        at++;
-    while (end > at && (buf[end - 1] == ' ' || buf[end - 1] == '\t'))
-        end--;
-    return (struct http1_span){at, end - at};
-}
-
 static enum http1_reason take_header(struct http1_response *p, const char *buf, uint32_t end)
 {
     uint32_t at = p->at, stop = at;
@@ -193,7 +184,7 @@ static enum http1_reason take_header(struct http1_response *p, const char *buf, 
     if (p->header_count == p->header_max)
         return HTTP1_R_HEADER_COUNT;
     struct http1_header *header = &p->headers[p->header_count++];
-    *header = (struct http1_header){.value = trim(buf, stop + 1, end),
+    *header = (struct http1_header){.value = http1_trim(buf, stop + 1, end),
                                     .name_at = at,
                                     .name_len = (uint16_t)(stop - at),
                                     .name = http1_response_name_of(buf + at, stop - at)};

@@ -7,9 +7,11 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from masterwork.paths import program
 from masterwork.ports import Port
@@ -194,3 +196,21 @@ def read_answer(sock: socket.socket, method: str = "GET") -> Answer:
         answer.body = data
     answer.whole = whole
     return answer
+
+
+SERVERS = ["engine"] + (["nginx"] if os.access(NGINX, os.X_OK) else [])
+
+
+@pytest.fixture
+def proxy(tmp_path) -> Iterator[Proxy]:
+    proxy = Proxy(tmp_path)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(params=SERVERS)
+def either(request, tmp_path) -> Iterator[Proxy]:
+    """The engine, and nginx to show that it is nginx's meaning that is tested."""
+    proxy = Proxy(tmp_path, request.param)
+    yield proxy
+    proxy.close()

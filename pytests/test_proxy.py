@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from masterwork.scripted import answering, header
 from masterwork.tree import wait_until
-from proxy_rig import NGINX, Proxy
+from proxy_rig import Proxy, either, proxy  # noqa: F401
 
 def _until(condition, patience_s: float = 20.0) -> bool:
     return bool(wait_until(lambda: bool(condition()), patience_s))
-
-
-SERVERS = ["engine"] + (["nginx"] if os.access(NGINX, os.X_OK) else [])
-
-
-@pytest.fixture
-def proxy(tmp_path) -> Iterator[Proxy]:
-    proxy = Proxy(tmp_path)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture(params=SERVERS)
-def either(request, tmp_path) -> Iterator[Proxy]:
-    """The engine, and nginx to show that it is nginx's meaning that is tested."""
-    proxy = Proxy(tmp_path, request.param)
-    yield proxy
-    proxy.close()
 
 
 # ---- the request ---------------------------------------------------------------------------------

@@ -8,31 +8,14 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
 from masterwork.scripted import PATIENCE_S, Backend, answering
 from masterwork.tree import descendants, wait_until
-from proxy_rig import NGINX, Proxy
+from proxy_rig import NGINX, Proxy, either, proxy  # noqa: F401
 
 needs_nginx = pytest.mark.skipif(not os.access(NGINX, os.X_OK), reason="there is no nginx")
-SERVERS = ["engine"] + (["nginx"] if os.access(NGINX, os.X_OK) else [])
-
-
-@pytest.fixture
-def proxy(tmp_path) -> Iterator[Proxy]:
-    proxy = Proxy(tmp_path)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture(params=SERVERS)
-def either(request, tmp_path) -> Iterator[Proxy]:
-    proxy = Proxy(tmp_path, request.param)
-    yield proxy
-    proxy.close()
-
 
 def named(name: str):
     return answering(name.encode())

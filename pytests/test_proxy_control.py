@@ -11,31 +11,13 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from masterwork.paths import program
 from masterwork.scripted import PATIENCE_S, Call, answering, header
 from masterwork.tree import wait_until
-from proxy_rig import NGINX, Proxy, read_answer
-
-SERVERS = ["engine"] + (["nginx"] if os.access(NGINX, os.X_OK) else [])
-
-
-@pytest.fixture
-def proxy(tmp_path) -> Iterator[Proxy]:
-    proxy = Proxy(tmp_path)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture(params=SERVERS)
-def either(request, tmp_path) -> Iterator[Proxy]:
-    proxy = Proxy(tmp_path, request.param)
-    yield proxy
-    proxy.close()
-
+from proxy_rig import Proxy, either, proxy, read_answer  # noqa: F401
 
 # ---- X-Accel-* -----------------------------------------------------------------------------------
 

@@ -59,19 +59,16 @@ bool set_proxy_names(struct load *load, struct scope *scope, const struct direct
     return name != NULL && load_copy_lower(load, statement->args[0].text, name);
 }
 
-bool set_proxy_ignore(struct load *load, struct scope *scope, const struct directive *directive,
-                      const struct statement *statement)
+/* Every argument is one of `names`: a bit for each. */
+static bool set_bits(struct load *load, struct scope *scope, const struct directive *directive,
+                     const struct statement *statement, const char *const *names, size_t count,
+                     int (*compare)(const char *, const char *))
 {
-    static const char *const names[] = {
-#define I(symbol, name) name,
-        PROXY_IGNORABLE(I)
-#undef I
-    };
     uint64_t bits = 0;
     for (size_t i = 0; i < statement->count; i++) {
         const struct word *word = &statement->args[i];
-        size_t j = 0, count = sizeof names / sizeof names[0];
-        while (j < count && strcasecmp(word->text.at, names[j]) != 0)
+        size_t j = 0;
+        while (j < count && compare(word->text.at, names[j]) != 0)
             j++;
         if (j == count)
             return load_fail(load, &word->place, "invalid value \"%s\" in \"%s\" directive",
@@ -80,6 +77,18 @@ bool set_proxy_ignore(struct load *load, struct scope *scope, const struct direc
     }
     scope_set(scope, directive_id(directive), bits, (struct conf_str){"", 0});
     return true;
+}
+
+bool set_proxy_ignore(struct load *load, struct scope *scope, const struct directive *directive,
+                      const struct statement *statement)
+{
+    static const char *const names[] = {
+#define I(symbol, name) name,
+        PROXY_IGNORABLE(I)
+#undef I
+    };
+    return set_bits(load, scope, directive, statement, names, sizeof names / sizeof names[0],
+                    strcasecmp);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
@@ -129,19 +138,8 @@ bool set_proxy_next(struct load *load, struct scope *scope, const struct directi
         PROXY_NEXT_CASES(C)
 #undef C
     };
-    uint64_t bits = 0;
-    for (size_t i = 0; i < statement->count; i++) {
-        const struct word *word = &statement->args[i];
-        size_t j = 0, count = sizeof words / sizeof words[0];
-        while (j < count && !str_is(word->text, words[j]))
-            j++;
-        if (j == count)
-            return load_fail(load, &word->place, "invalid value \"%s\" in \"%s\" directive",
-                             word->text.at, directive->name);
-        bits |= UINT64_C(1) << j;
-    }
-    scope_set(scope, directive_id(directive), bits, (struct conf_str){"", 0});
-    return true;
+    return set_bits(load, scope, directive, statement, words, sizeof words / sizeof words[0],
+                    strcmp);
 }
 
 bool set_proxy_redirect(struct load *load, struct scope *scope, const struct directive *directive,

@@ -166,9 +166,9 @@ static inline bool adm_may_accept(const struct adm *a)
 /* Aborts if admission is in a condition that no order of events leads to. */
 void adm_check(const struct adm *a);
 
-const char *adm_state_name(enum adm_state state);
-const char *adm_event_name(enum adm_event_kind kind);
-const char *adm_effect_name(enum adm_effect_kind kind);
+const char *adm_state_name(unsigned state);
+const char *adm_event_name(unsigned kind);
+const char *adm_effect_name(unsigned kind);
 unsigned adm_cell_count(void);
 /* False: out of range. */
 bool adm_cell_name(unsigned cell, struct core_cell *out);

@@ -2,6 +2,7 @@
 #include "engine/core/adm.h"
 
 #include "engine/core/check.h"
+#include "engine/core/words.h"
 
 void adm_check(const struct adm *a)
 {
@@ -10,7 +11,7 @@ void adm_check(const struct adm *a)
     CORE_CHECK(a->active <= a->accepted);
     CORE_CHECK(a->grant == 0 || a->state == ADM_ACCEPTING);
     CORE_CHECK(a->retry_ns >= a->options.retry_min_ns && a->retry_ns <= a->options.retry_max_ns);
-    switch ((enum adm_state)a->state) {
+    switch (a->state) {
     case ADM_NEW:
     case ADM_GONE:
         CORE_CHECK(a->deadline_ns == ADM_NEVER_NS);
@@ -32,35 +33,9 @@ void adm_check(const struct adm *a)
     }
 }
 
-const char *adm_state_name(enum adm_state state)
-{
-    static const char *const words[] = {
-#define S(symbol, word, meaning) [ADM_##symbol] = word,
-        ADM_STATES(S)
-#undef S
-    };
-    return (unsigned)state < ADM_STATE_COUNT ? words[state] : "?";
-}
-
-const char *adm_event_name(enum adm_event_kind kind)
-{
-    static const char *const words[] = {
-#define E(symbol, word, meaning) [ADM_EV_##symbol] = word,
-        ADM_EVENTS(E)
-#undef E
-    };
-    return (unsigned)kind < ADM_EVENT_COUNT ? words[kind] : "?";
-}
-
-const char *adm_effect_name(enum adm_effect_kind kind)
-{
-    static const char *const words[] = {
-#define E(symbol, word, meaning) [ADM_DO_##symbol] = word,
-        ADM_EFFECTS(E)
-#undef E
-    };
-    return (unsigned)kind < ADM_EFFECT_COUNT ? words[kind] : "?";
-}
+CORE_WORDS(adm_state_name, ADM_STATES(CORE_WORD))
+CORE_WORDS(adm_event_name, ADM_EVENTS(CORE_WORD))
+CORE_WORDS(adm_effect_name, ADM_EFFECTS(CORE_WORD))
 
 unsigned adm_cell_count(void)
 {
@@ -80,8 +55,8 @@ bool adm_cell_name(unsigned cell, struct core_cell *out)
     if (cell >= adm_cell_count())
         return false;
     unsigned state = cell / ADM_EVENT_COUNT, event = cell % ADM_EVENT_COUNT;
-    *out = (struct core_cell){.row = adm_state_name((enum adm_state)state),
-                              .input = adm_event_name((enum adm_event_kind)event),
+    *out = (struct core_cell){.row = adm_state_name(state),
+                              .input = adm_event_name(event),
                               .action = actions[state][event]};
     return true;
 }

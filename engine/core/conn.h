@@ -245,9 +245,9 @@ bool conn_leaves(const struct conn *c);
 /* Aborts if the connection is in a condition that no order of events leads to. */
 void conn_check(const struct conn *c);
 
-const char *conn_state_name(enum conn_state state);
-const char *conn_event_name(enum conn_event_kind kind);
-const char *conn_effect_name(enum conn_effect_kind kind);
+const char *conn_state_name(unsigned state);
+const char *conn_event_name(unsigned kind);
+const char *conn_effect_name(unsigned kind);
 unsigned conn_cell_count(void);
 /* False: out of range. */
 bool conn_cell_name(unsigned cell, struct core_cell *out);

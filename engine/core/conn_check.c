@@ -3,6 +3,7 @@
 
 #include "engine/core/check.h"
 #include "engine/core/conn_priv.h"
+#include "engine/core/words.h"
 
 #define IN(set, state) (((set) >> (state)&1u) != 0)
 #define STATE(symbol) (1u << CONN_##symbol)
@@ -50,35 +51,9 @@ void conn_check(const struct conn *c)
     CORE_CHECK(c->grace <= CONN_GRACE_MAX);
 }
 
-const char *conn_state_name(enum conn_state state)
-{
-    static const char *const words[] = {
-#define S(symbol, word, meaning) [CONN_##symbol] = word,
-        CONN_STATES(S)
-#undef S
-    };
-    return (unsigned)state < CONN_STATE_COUNT ? words[state] : "?";
-}
-
-const char *conn_event_name(enum conn_event_kind kind)
-{
-    static const char *const words[] = {
-#define E(symbol, word, meaning) [CONN_EV_##symbol] = word,
-        CONN_EVENTS(E)
-#undef E
-    };
-    return (unsigned)kind < CONN_EVENT_COUNT ? words[kind] : "?";
-}
-
-const char *conn_effect_name(enum conn_effect_kind kind)
-{
-    static const char *const words[] = {
-#define E(symbol, word, meaning) [CONN_DO_##symbol] = word,
-        CONN_EFFECTS(E)
-#undef E
-    };
-    return (unsigned)kind < CONN_EFFECT_COUNT ? words[kind] : "?";
-}
+CORE_WORDS(conn_state_name, CONN_STATES(CORE_WORD))
+CORE_WORDS(conn_event_name, CONN_EVENTS(CORE_WORD))
+CORE_WORDS(conn_effect_name, CONN_EFFECTS(CORE_WORD))
 
 unsigned conn_cell_count(void)
 {
@@ -102,8 +77,8 @@ bool conn_cell_name(unsigned cell, struct core_cell *out)
     if (cell >= conn_cell_count())
         return false;
     unsigned state = cell / CONN_EVENT_COUNT, event = cell % CONN_EVENT_COUNT;
-    *out = (struct core_cell){.row = conn_state_name((enum conn_state)state),
-                              .input = conn_event_name((enum conn_event_kind)event),
+    *out = (struct core_cell){.row = conn_state_name(state),
+                              .input = conn_event_name(event),
                               .action = actions[state][event]};
     return true;
 }

@@ -1,5 +1,6 @@
 /* The two tables, and the words for everything the supervisor has a list of. */
 #include "engine/core/sup_priv.h"
+#include "engine/core/words.h"
 
 mode_cell *const sup_mode_table[SUP_MODE_COUNT][SUP_MASTER_INPUT_COUNT] = {
 #define MASTER_CELL(mode, input, action) [SUP_MODE_##mode][SUP_IN_##input] = sup_mode_##action,
@@ -65,60 +66,14 @@ bool sup_cell_name(unsigned cell, struct core_cell *out)
     return true;
 }
 
-#define WORD(words, index) ((index) < sizeof(words) / sizeof((words)[0]) ? (words)[index] : "?")
+CORE_WORDS(sup_event_word, SUP_MASTER_EVENTS(CORE_WORD) SUP_WORKER_EVENTS(CORE_WORD) "timer")
+CORE_WORDS(sup_effect_word, SUP_EFFECT_LIST(CORE_WORD))
+CORE_WORDS(sup_mode_word, SUP_MODES(CORE_WORD))
+CORE_WORDS(sup_worker_state_word, SUP_WORKER_STATES(CORE_WORD))
+CORE_WORDS(sup_reason_word, SUP_REASONS(CORE_WORD))
 
-const char *sup_event_word(unsigned kind)
-{
-#define E(symbol, word, meaning) word,
-    static const char *const words[] = {SUP_MASTER_EVENTS(E) SUP_WORKER_EVENTS(E) "timer"};
-#undef E
-    return WORD(words, kind);
-}
+#define REASON_TEXT(symbol, word, text) text,
+CORE_WORDS(sup_reason_text, SUP_REASONS(REASON_TEXT))
 
-const char *sup_effect_word(unsigned kind)
-{
-#define F(symbol, word, meaning) word,
-    static const char *const words[] = {SUP_EFFECT_LIST(F)};
-#undef F
-    return WORD(words, kind);
-}
-
-const char *sup_mode_word(unsigned mode)
-{
-#define M(symbol, word, meaning) word,
-    static const char *const words[] = {SUP_MODES(M)};
-#undef M
-    return WORD(words, mode);
-}
-
-const char *sup_worker_state_word(unsigned state)
-{
-#define S(symbol, word, meaning) word,
-    static const char *const words[] = {SUP_WORKER_STATES(S)};
-#undef S
-    return WORD(words, state);
-}
-
-const char *sup_reason_word(unsigned reason)
-{
-#define R(symbol, word, text) word,
-    static const char *const words[] = {SUP_REASONS(R)};
-#undef R
-    return WORD(words, reason);
-}
-
-const char *sup_reason_text(unsigned reason)
-{
-#define R(symbol, word, text) text,
-    static const char *const words[] = {SUP_REASONS(R)};
-#undef R
-    return WORD(words, reason);
-}
-
-const char *sup_sabotage_word(unsigned bit)
-{
-#define S(symbol, word) #word,
-    static const char *const words[] = {SUP_SABOTAGES(S)};
-#undef S
-    return WORD(words, bit);
-}
+#define SABOTAGE_WORD(symbol, word) #word,
+CORE_WORDS(sup_sabotage_word, SUP_SABOTAGES(SABOTAGE_WORD))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from masterwork.certificates import Authority, Pair
 
 pytest_plugins = ["masterwork.plugin", "pytester"]
 
@@ -30,3 +28,14 @@ def toml(tmp_path: Path):
         path.write_text(text, encoding="utf-8")
         return path
     return write
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def site(authority: Authority) -> Pair:
+    """The certificate that most tests of TLS serve."""
+    return authority.sign("site.test")

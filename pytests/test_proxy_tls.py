@@ -16,11 +16,6 @@ from masterwork.tree import wait_until
 from proxy_rig import Proxy
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
 def proxy(tmp_path) -> Iterator[Proxy]:
     proxy = Proxy(tmp_path)

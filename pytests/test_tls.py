@@ -20,16 +20,6 @@ SERVERS = ["engine", pytest.param("nginx", marks=pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
-def site(authority: Authority) -> Pair:
-    return authority.sign("site.test")
-
-
-@pytest.fixture(scope="module")
 def other(authority: Authority) -> Pair:
     return authority.sign("*.other.test")
 

@@ -18,16 +18,6 @@ from tls_server import PATIENCE_S, Server, connect, context, der, get, read_answ
 from masterwork.certificates import Authority, Pair
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
-def site(authority: Authority) -> Pair:
-    return authority.sign("site.test")
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     made = Server(tmp_path / "server")

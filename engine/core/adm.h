@@ -67,16 +67,27 @@ enum adm_event_kind {
         ADM_EVENT_COUNT
 };
 
-/* Wrong behaviours (faultinject/points.def), set by the driver in the event at which they act. */
+/* Wrong behaviours (faultinject/points.def `sabotage.*`), set by the driver in the event at which
+ * they act: S(SYMBOL, word, "when") */
+#define ADM_SABOTAGES(S)                                                                           \
+    S(DIE_AT_EMFILE, die_at_emfile, "NO_FD")                                                       \
+    S(NEVER_RESUME, never_resume, "NO_FD")                                                         \
+    S(SPIN_AT_EMFILE, spin_at_emfile, "NO_FD")                                                     \
+    S(CRASH_AT_CONNECTIONS, crash_at_connections, "ACCEPTED that reaches the limit")               \
+    S(SERVE_OLD, serve_old, "DRAIN: go on accepting")                                              \
+    S(DRAIN_FOR_EVER, drain_for_ever, "DRAIN, ORPHAN, TIMER: forget the bound")                    \
+    S(IGNORE_TERM, ignore_term, "STOP")                                                            \
+    S(HOARD_ACCEPTS, hoard_accepts, "READY: no batch")
+enum {
+#define S(symbol, word, when) ADM_SAB_BIT_##symbol,
+    ADM_SABOTAGES(S)
+#undef S
+        ADM_SAB_COUNT
+};
 enum adm_sabotage {
-    ADM_SAB_DIE_AT_EMFILE = 1 << 0,        /* NO_FD */
-    ADM_SAB_NEVER_RESUME = 1 << 1,         /* NO_FD */
-    ADM_SAB_SPIN_AT_EMFILE = 1 << 2,       /* NO_FD */
-    ADM_SAB_CRASH_AT_CONNECTIONS = 1 << 3, /* ACCEPTED that reaches the limit */
-    ADM_SAB_SERVE_OLD = 1 << 4,            /* DRAIN: go on accepting */
-    ADM_SAB_DRAIN_FOR_EVER = 1 << 5,       /* DRAIN, ORPHAN, TIMER: forget the bound */
-    ADM_SAB_IGNORE_TERM = 1 << 6,          /* STOP */
-    ADM_SAB_HOARD_ACCEPTS = 1 << 7,        /* READY: no batch */
+#define S(symbol, word, when) ADM_SAB_##symbol = 1 << ADM_SAB_BIT_##symbol,
+    ADM_SABOTAGES(S)
+#undef S
 };
 /* The sabotages that an event of this kind listens to: the driver asks for these points only. */
 uint32_t adm_sabotages(enum adm_event_kind kind);

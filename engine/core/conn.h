@@ -112,13 +112,25 @@ enum conn_event_flag {
     CONN_DRAINING = 1 << 7,   /* ACCEPTED: the worker is draining */
 };
 
-/* Wrong behaviours (faultinject/points.def), set by the driver in the event at which they act. */
+/* Wrong behaviours (faultinject/points.def `sabotage.*`), set by the driver in the event at which
+ * they act: S(SYMBOL, word, "when") */
+#define CONN_SABOTAGES(S)                                                                          \
+    S(SILENT_CLOSE, silent_close, "ANSWERED: close what was to be kept")                           \
+    S(NO_LINGER, no_linger, "ANSWERED: close with unread data")                                    \
+    S(CLOSE_IDLE_ON_DRAIN, close_idle_on_drain,                                                    \
+      "DRAIN, and READABLE of an idle one while draining")                                         \
+    S(DROP_INFLIGHT, drop_inflight, "DRAIN: close with a request under way")                       \
+    S(RESET_ACCEPTED, reset_accepted, "DRAIN: reset before the first request")
+enum {
+#define S(symbol, word, when) CONN_SAB_BIT_##symbol,
+    CONN_SABOTAGES(S)
+#undef S
+        CONN_SAB_COUNT
+};
 enum conn_sabotage {
-    CONN_SAB_SILENT_CLOSE = 1 << 0,        /* ANSWERED: close what was to be kept */
-    CONN_SAB_NO_LINGER = 1 << 1,           /* ANSWERED: close with unread data */
-    CONN_SAB_CLOSE_IDLE_ON_DRAIN = 1 << 2, /* DRAIN, and READABLE of an idle one while draining */
-    CONN_SAB_DROP_INFLIGHT = 1 << 3,       /* DRAIN: close with a request under way */
-    CONN_SAB_RESET_ACCEPTED = 1 << 4,      /* DRAIN: reset before the first request */
+#define S(symbol, word, when) CONN_SAB_##symbol = 1 << CONN_SAB_BIT_##symbol,
+    CONN_SABOTAGES(S)
+#undef S
 };
 /* The sabotages that an event of this kind listens to: the driver asks for these points only. */
 uint32_t conn_sabotages(enum conn_event_kind kind);

@@ -2,32 +2,16 @@
  * not a byte is read past the end. */
 #include "engine/core/http1.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include <cmocka.h>
-
-enum { ROOM = 65536 };
-static char *wall;
-
-static int raise_wall(void **state)
-{
-    (void)state;
-    char *map = mmap(NULL, 2 * ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED || mprotect(map + ROOM, ROOM, PROT_NONE) != 0)
-        return -1;
-    wall = map + ROOM;
-    return 0;
-}
+#include "engine/core/wall_fixture.h"
 
 struct taken {
     enum http1_result result;
     size_t used, len;
     uint8_t reason;
-    char data[ROOM];
+    char data[WALL_ROOM];
 };
 
 /* One read's worth: all pieces of text[0..len), each fed from against the wall. */

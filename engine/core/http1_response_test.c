@@ -2,25 +2,11 @@
  * that not a byte beyond the end is read. */
 #include "engine/core/http1_response.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include <cmocka.h>
+#include "engine/core/wall_fixture.h"
 
-enum { ROOM = 4096, HEADERS = 8 };
-static char *wall;
-
-static int raise_wall(void **state)
-{
-    (void)state;
-    char *map = mmap(NULL, 2 * ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED || mprotect(map + ROOM, ROOM, PROT_NONE) != 0)
-        return -1;
-    wall = map + ROOM;
-    return 0;
-}
+enum { HEADERS = 8 };
 
 static struct http1_header headers[HEADERS];
 static struct http1_response parsed;
@@ -29,8 +15,7 @@ static const char *text;
 /* Feeds text[0..len) against the wall. */
 static enum http1_result feed(size_t len)
 {
-    memcpy(wall - len, text, len);
-    return http1_response_feed(&parsed, wall - len, len);
+    return http1_response_feed(&parsed, against_wall(text, len), len);
 }
 
 /* Parses in one piece, then again in every two pieces and byte by byte: always the same. */

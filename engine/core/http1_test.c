@@ -2,38 +2,15 @@
  * matter; that not a byte is read past the end (the input stands against a protected page). */
 #include "engine/core/http1.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "engine/core/http1_chars.h"
+#include "engine/core/wall_fixture.h"
 
 enum { HEADERS = 8, LINE = 256, HEAD = 512, ROOM = 4096 };
 static const struct http1_limits LIMITS = {LINE, HEAD};
-static char *wall; /* the first byte that must not be read */
-
-static int raise_wall(void **state)
-{
-    (void)state;
-    char *map = mmap(NULL, 2 * ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED || mprotect(map + ROOM, ROOM, PROT_NONE) != 0)
-        return -1;
-    wall = map + ROOM;
-    return 0;
-}
-
-/* The same bytes, so placed that the one after the last is not ours to read. */
-static const char *against_wall(const char *text, size_t len)
-{
-    assert_true(len <= ROOM);
-    return memcpy(wall - len, text, len);
-}
 
 struct parse {
     struct http1 p;

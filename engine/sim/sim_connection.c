@@ -93,20 +93,15 @@ static void perform(struct turn *t, const struct conn_effect *effect)
 
 static uint32_t sabotages(struct turn *t, enum conn_event_kind kind)
 {
-    static const struct {
-        uint32_t bit;
-        enum fault_point point;
-    } all[] = {
-        {CONN_SAB_SILENT_CLOSE, FAULT_sabotage_silent_close},
-        {CONN_SAB_NO_LINGER, FAULT_sabotage_no_linger},
-        {CONN_SAB_CLOSE_IDLE_ON_DRAIN, FAULT_sabotage_close_idle_on_drain},
-        {CONN_SAB_DROP_INFLIGHT, FAULT_sabotage_drop_inflight},
-        {CONN_SAB_RESET_ACCEPTED, FAULT_sabotage_reset_accepted},
+    static const enum fault_point points[] = {
+#define S(symbol, word, when) FAULT_sabotage_##word,
+        CONN_SABOTAGES(S)
+#undef S
     };
     uint32_t listened = t->s->board.armed != 0 ? conn_sabotages(kind) : 0, bits = 0;
-    for (size_t i = 0; listened != 0 && i < sizeof(all) / sizeof(all[0]); i++)
-        if ((listened & all[i].bit) && sim_sabotage(t->s, t->w->process, all[i].point))
-            bits |= all[i].bit;
+    for (unsigned i = 0; listened >> i != 0; i++)
+        if ((listened >> i & 1) && sim_sabotage(t->s, t->w->process, points[i]))
+            bits |= 1u << i;
     return bits;
 }
 

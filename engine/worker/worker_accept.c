@@ -62,23 +62,15 @@ static void admission_perform(struct worker *w, const struct adm_effect *effect)
 /* Which armed sabotages act in this event. */
 static uint32_t admission_sabotages(enum adm_event_kind kind)
 {
-    static const struct {
-        uint32_t bit;
-        enum fault_point point;
-    } all[] = {
-        {ADM_SAB_DIE_AT_EMFILE, FAULT_sabotage_die_at_emfile},
-        {ADM_SAB_NEVER_RESUME, FAULT_sabotage_never_resume},
-        {ADM_SAB_SPIN_AT_EMFILE, FAULT_sabotage_spin_at_emfile},
-        {ADM_SAB_CRASH_AT_CONNECTIONS, FAULT_sabotage_crash_at_connections},
-        {ADM_SAB_SERVE_OLD, FAULT_sabotage_serve_old},
-        {ADM_SAB_DRAIN_FOR_EVER, FAULT_sabotage_drain_for_ever},
-        {ADM_SAB_IGNORE_TERM, FAULT_sabotage_ignore_term},
-        {ADM_SAB_HOARD_ACCEPTS, FAULT_sabotage_hoard_accepts},
+    static const enum fault_point points[] = {
+#define S(symbol, word, when) FAULT_sabotage_##word,
+        ADM_SABOTAGES(S)
+#undef S
     };
     uint32_t listened = adm_sabotages(kind), bits = 0;
-    for (size_t i = 0; listened != 0 && i < sizeof all / sizeof all[0]; i++)
-        if ((listened & all[i].bit) && fault_sabotage(all[i].point))
-            bits |= all[i].bit;
+    for (unsigned i = 0; listened >> i != 0; i++)
+        if ((listened >> i & 1) && fault_sabotage(points[i]))
+            bits |= 1u << i;
     return bits;
 }
 

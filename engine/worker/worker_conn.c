@@ -102,20 +102,15 @@ static void turn_perform(struct turn *t, const struct conn_effect *effect)
 /* Which armed sabotages act in this event. */
 static uint32_t turn_sabotages(enum conn_event_kind kind)
 {
-    static const struct {
-        uint32_t bit;
-        enum fault_point point;
-    } all[] = {
-        {CONN_SAB_SILENT_CLOSE, FAULT_sabotage_silent_close},
-        {CONN_SAB_NO_LINGER, FAULT_sabotage_no_linger},
-        {CONN_SAB_CLOSE_IDLE_ON_DRAIN, FAULT_sabotage_close_idle_on_drain},
-        {CONN_SAB_DROP_INFLIGHT, FAULT_sabotage_drop_inflight},
-        {CONN_SAB_RESET_ACCEPTED, FAULT_sabotage_reset_accepted},
+    static const enum fault_point points[] = {
+#define S(symbol, word, when) FAULT_sabotage_##word,
+        CONN_SABOTAGES(S)
+#undef S
     };
     uint32_t listened = conn_sabotages(kind), bits = 0;
-    for (size_t i = 0; listened != 0 && i < sizeof all / sizeof all[0]; i++)
-        if ((listened & all[i].bit) && fault_sabotage(all[i].point))
-            bits |= all[i].bit;
+    for (unsigned i = 0; listened >> i != 0; i++)
+        if ((listened >> i & 1) && fault_sabotage(points[i]))
+            bits |= 1u << i;
     return bits;
 }
 

@@ -125,7 +125,8 @@ DEBIAN_PACKAGES := gcc make pkg-config libc6-dev libev-dev libssl-dev openssl li
         python3-pytest-xdist python3-hypothesis python3-numpy python3-rich python3-jinja2 \
         universal-ctags curl procps
 CHECK_PACKAGES := clang clang-format libclang-rt-14-dev valgrind nginx-light haproxy apache2-bin \
-        gunicorn uwsgi-core uwsgi-plugin-python3 unicorn puma lighttpd lighttpd-mod-openssl h2o php-fpm
+        nghttp2-client python3-websockets gunicorn uwsgi-core uwsgi-plugin-python3 unicorn puma \
+        lighttpd lighttpd-mod-openssl h2o php-fpm
 missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || printf '%s ' $$p; done)
 
 deps: ## install what is missing (Debian packages)

@@ -54,14 +54,15 @@ class Proxy:
         self.backends.append(backend)
         return backend
 
-    def start(self, server: str, http: str = "", main: str = "worker_processes 1;") -> None:
+    def start(self, server: str, http: str = "", main: str = "worker_processes 1;",
+              drain: str = "5s") -> None:
         """`server` stands inside the server block. A port that somebody else has taken since it was
         found free, as the near end of a connection perhaps, is given up for another one."""
         for _ in range(3):
             if self.port is not None:
                 self.port.close()
             self.port = Port()
-            self._write(server, http, main)
+            self._write(server, http, f"{main} worker_shutdown_timeout {drain};")
             self._spawn()
             out = self.folder / "out"
             if wait_until(lambda: self.is_alive() or "in use" in out.read_text(), PATIENCE_S) \
@@ -80,7 +81,7 @@ class Proxy:
         user = "user root;" if self.server != "engine" and os.geteuid() == 0 else ""
         (self.folder / "proxy.conf").write_text(f"""
             daemon off; pid {self.folder}/server.pid; error_log {self.folder}/logs/error.log info;
-            {main} {user} worker_shutdown_timeout 5s;
+            {main} {user}
             events {{ worker_connections 256; }}
             http {{
                 log_format up '{FORMAT}';

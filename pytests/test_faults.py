@@ -139,7 +139,7 @@ def test_the_same_plan_and_seed_fire_at_the_same_calls(make, name):
 
 def test_a_fault_between_the_start_of_a_reload_and_its_commit(make):
     plan = "net.accept delay=1us from=master.reload.parse until=master.reload.commit"
-    server = armed_engine(make, plan, "worker.boot delay=300ms generation=2",
+    server = armed_engine(make, plan, "worker.boot delay=2s generation=2",
                           more=("-g", "reload_timeout 20s;"))
     assert server.status()[0]["calls"] == 0
     asked = subprocess.Popen([program("mw-engine"), "-p", str(server.folder), "-c", "server.conf",

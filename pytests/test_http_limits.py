@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from masterwork.paths import program
 from masterwork.tree import wait_until
 from pair import PATIENCE_S, Server, pair, request, server  # noqa: F401  (pair is a fixture)
@@ -28,16 +30,22 @@ def test_limit_req(pair):
 
 
 def test_requests_that_wait_do_not_hold_others(pair):
-    both = pair("limit_req_zone $arg_k zone=a:64k rate=2r/s;"
-                + server("location /slow { limit_req zone=a burst=9; } location / { }"))
+    both = pair("""
+        limit_req_zone $arg_k zone=a:64k rate=1r/m;
+        limit_req_zone $arg_k zone=b:64k rate=1r/s;
+    """ + server("location /minute { limit_req zone=a burst=9; }"
+                 "location /second { limit_req zone=b burst=9; } location / { }"))
     engine = both.engine
-    assert engine.ask(request("/slow?k=1")).status
     with engine.connect() as waits:
-        begun = time.monotonic()
-        waits.sendall(request("/slow?k=1"))
+        assert b" 404 " in engine.raw(request("/minute?k=1"))
+        waits.sendall(request("/minute?k=1"))
         assert engine.ask(request("/a.txt")).status.endswith("200 OK")
-        assert b" 404 " in waits.recv(4096)
-        assert time.monotonic() - begun > 0.3
+        waits.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            waits.recv(1)
+    begun = time.monotonic()
+    assert all(b" 404 " in engine.raw(request("/second?k=1")) for _ in range(2))
+    assert time.monotonic() - begun > 0.9
 
 
 def test_limit_conn(pair):
@@ -59,7 +67,7 @@ def test_limit_conn(pair):
 def test_limit_rate(pair):
     both = pair(server("""
         location /after/ { alias FOLDER/www/; limit_rate 1000; limit_rate_after 4000; }
-        location /rate/ { alias FOLDER/www/; limit_rate 4000; }
+        location /rate/ { alias FOLDER/www/; limit_rate 2000; }
         location /set/ { alias FOLDER/www/; set $limit_rate 100k; }
     """))
     for one in (both.engine, both.nginx):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections.abc import Iterator
 
@@ -191,16 +190,3 @@ def test_methods(engine):
     assert ask(engine, f"OPTIONS * HTTP/1.1\n{CLOSE}\n") == [405]
     assert ask(engine, f"CONNECT a:1 HTTP/1.1\n{CLOSE}\n") == [405]
     assert ask(engine, f"CONNECT / HTTP/1.1\n{CLOSE}\n") == [400]
-
-
-def test_pythons_client_keeps_its_connection(engine):
-    client = http.client.HTTPConnection("127.0.0.1", engine.port.number, timeout=20)
-    first = None
-    for i in range(20):
-        client.request("POST", f"/upload?{i}", body=iter([b"ab", b"cd"]), encode_chunked=True,
-                       headers={"Host": "site.test", "Transfer-Encoding": "chunked"})
-        answer = client.getresponse()
-        assert (answer.status, answer.read()[:3]) == (200, b"0 4")
-        first = first or client.sock
-        assert client.sock is first
-    client.close()

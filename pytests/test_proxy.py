@@ -203,7 +203,6 @@ def test_a_slow_client_and_the_server_behind(proxy: Proxy, buffering, freed):
     def script(backend):
         def run(call):
             backend.take(call)
-            call.sock.settimeout(5)
             call.answer(body)
             done.append(True)
         return run

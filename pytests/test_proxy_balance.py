@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -113,27 +114,27 @@ def test_a_dead_server_is_left_out(either: Proxy):
     either.logged("upstream server temporarily disabled while connecting to upstream")
     line = next(line for line in either.access() if dead.address in line[2])
     assert line[3] == "502, 200" and line[2].startswith(dead.address + ", ")
-    assert line[4].startswith("-, 0.0")
+    assert re.fullmatch(r"-, \d+\.\d{3}", line[4]), line
 
 
 def test_a_server_is_tried_again(proxy: Proxy):
     """What failed is back after fail_timeout, once a request to it went well."""
-    bad = [True]
+    times: list[float] = []
 
     def make(backend):
         def script(call):
             while backend.take(call):
-                if bad[0]:
+                times.append(time.monotonic())
+                if len(times) == 1:
                     return
                 call.answer(b"a")
         return script
     first, second = proxy.backend(make), proxy.backend(named("b"))
     proxy.start("location / { proxy_pass http://u; }", http=f"""upstream u {{
         server {first.address} fail_timeout=1s; server {second.address}; }}""")
-    assert asked(proxy, 3) == "bbb" and len(first.heads) == 1
-    bad[0] = False
+    assert asked(proxy, 1) == "b" and len(times) == 1
     assert wait_until(lambda: "a" in asked(proxy, 2), PATIENCE_S)
-    assert len(first.heads) == 2
+    assert times[1] - times[0] > 0.99
 
 
 def test_nobody_left(either: Proxy):
@@ -257,12 +258,13 @@ def test_connections_are_kept_for_so_many_requests(either: Proxy, more, connecti
 
 
 def test_connections_are_kept_so_long(either: Proxy):
-    """The request that finds a connection older than keepalive_time is its last one. A second is
-    far more than a first request takes, which would be the last one itself otherwise."""
-    backend = kept(either, named("a"), "keepalive 1; keepalive_time 1s;")
-    began = time.monotonic()
+    """The request that finds a connection older than keepalive_time is its last one. Three
+    seconds are far more than a first request takes, which would be the last one itself otherwise.
+    """
+    backend = kept(either, named("a"), "keepalive 1; keepalive_time 3s;")
     asked(either, 1)
-    assert wait_until(lambda: time.monotonic() - began > 1.2, 5)
+    began = time.monotonic()
+    assert wait_until(lambda: time.monotonic() - began > 3.2, PATIENCE_S)
     asked(either, 1)
     assert backend.count == 1
     asked(either, 1)

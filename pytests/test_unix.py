@@ -45,9 +45,7 @@ def test_who_waited_before_a_stop_is_served(server: Server, place: Path) -> None
     """More than a worker accepts in one turn wait at a socket whose queue nobody can measure."""
     count = 200
     server.write(f"server {{ listen 127.0.0.1:PORT0; listen unix:{place};"
-                 "return 200 $remote_addr; }", "worker_shutdown_timeout 10s;")
-    conf = server.folder / "server.conf"
-    conf.write_text(conf.read_text().replace("worker_connections 64", "worker_connections 400"))
+                 "return 200 $remote_addr; }", "worker_shutdown_timeout 10s;", connections=400)
     server.start()
     until(lambda: len(workers(server)) == 2, "both workers are there")
     first = begin(place)

@@ -143,6 +143,6 @@ def test_nothing_is_left_when_it_is_interrupted(tmp_path, number):
 
     def gone() -> bool:
         return not [item for item in descendants(os.getpid(), before) if item.state not in "ZX"]
-    left_alone = wait_until(gone, 10)
+    left_alone = wait_until(gone, 30)
     left = kill_all(os.getpid(), before)
     assert left_alone, f"left behind: {left}"

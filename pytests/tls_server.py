@@ -35,15 +35,16 @@ class Server:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("MW_")}
         (folder / "logs").mkdir(parents=True)
 
-    def write(self, http: str, main: str = "", workers: int = 2) -> None:
+    def write(self, http: str, main: str = "", workers: int = 2, connections: int = 64
+              ) -> None:
         for index, port in enumerate(self.ports):
             http = http.replace(f"PORT{index}", str(port.number))
         # Run folders are private: workers stay who the master is.
         user = "user root;" if os.geteuid() == 0 and "user " not in main else ""
         (self.folder / "server.conf").write_text(
             f"pid server.pid;\nerror_log logs/error.log info;\nworker_processes {workers};\n"
-            f"{user} {main}\nevents {{ worker_connections 64; }}\nhttp {{ access_log off;\n"
-            f"{http}\n}}\n")
+            f"{user} {main}\nevents {{ worker_connections {connections}; }}\n"
+            f"http {{ access_log off;\n{http}\n}}\n")
 
     def argv(self, *more: str) -> list[str]:
         name = str(program("mw-engine")) if self.kind == "engine" else shutil.which("nginx")

@@ -67,7 +67,8 @@ def write(server: Server, authority: Authority, echo: Port) -> None:
         server {{ listen 127.0.0.1:PORT2; {content} }}
         server {{ listen 127.0.0.1:PORT0; listen 127.0.0.1:PORT1 ssl; {content}
             location /through/ {{
-                proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://origin/; }}
+                proxy_http_version 1.1; proxy_set_header Connection "";
+                proxy_pass http://origin/; }}
             location /chat {{
                 proxy_http_version 1.1; proxy_set_header Connection upgrade;
                 proxy_set_header Upgrade $http_upgrade;
@@ -76,8 +77,7 @@ def write(server: Server, authority: Authority, echo: Port) -> None:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory) -> Iterator[tuple[Server, Authority, Port]]:
-    authority = Authority(tmp_path_factory.mktemp("authority"))
+def started(tmp_path_factory, authority: Authority) -> Iterator[tuple[Server, Authority, Port]]:
     server, echo = Server(tmp_path_factory.mktemp("clients") / "server"), Port()
     (server.folder / "www").mkdir()
     (server.folder / "www" / "file").write_bytes(FILE)
@@ -163,7 +163,7 @@ def test_curl_does_not_fetch_what_it_has(site: Site, tmp_path: Path):
     ("-T", "-", "-H", "Expect: 100-continue", "--expect100-timeout", 60),
 ], ids=["chunked", "length", "length expected", "chunked expected"])
 def test_curl_uploads(site: Site, how: tuple):
-    """Where it expects, it would wait a minute for the answer 100 without which it sends nothing."""
+    """Where it expects an answer 100 it would wait a minute for it before it sends."""
     body = pattern(2_000_000)
     assert curl(site, *how, site.url("/upload"), data=body) == b"0 2000000 ok\n"
 

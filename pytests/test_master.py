@@ -410,7 +410,7 @@ def test_a_worker_is_replaced_in_spite_of(engine: Engine, plan: str) -> None:
     ("proc.fork errno=EAGAIN", "undone: the new workers were not ready within reload_timeout"),
 ])
 def test_a_reload_that_fails_leaves_everything(engine: Engine, plan: str, said: str) -> None:
-    """A start that fails is told from one that takes too long: the bound is short for these only."""
+    """One that fails is told from one that takes too long: the bound is short for these only."""
     bound = "reload_timeout 1s;" if "reload_timeout" in said else "reload_timeout 60s;"
     engine.arm()
     engine.write(main=bound)

@@ -123,7 +123,8 @@ static ssize_t record_gather(struct connection *c, size_t size)
     size_t len = 0;
     for (int i = 0; i < FLIGHT_TEXT_COUNT && len < size; i++) {
         size_t part = texts[i].len < size - len ? texts[i].len : size - len;
-        memcpy(room + len, texts[i].at, part);
+        if (part > 0) /* a text that there is not has no address */
+            memcpy(room + len, texts[i].at, part);
         len += part;
     }
     if (flight->file_left == 0 || len == size)

@@ -141,7 +141,7 @@ struct sup_event {
     F(RESIZED, "resized", "a: workers wanted now")                                                 \
     F(REOPEN_LOGS, "reopen_logs", "open the logs anew and tell every worker to")                   \
     F(UPGRADE_START, "upgrade_start", "start the new binary; OTHER_READY or OTHER_GONE follows")   \
-    F(UPGRADE_TERM, "upgrade_term", "send the new binary's master TERM: it is overdue")            \
+    F(UPGRADE_QUIT, "upgrade_quit", "send the new binary's master QUIT: it is overdue")            \
     F(UPGRADE_KILL, "upgrade_kill", "send it KILL")                                                \
     F(UPGRADE_REPORT, "upgrade_report", "a: enum sup_upgrade, b: wait status; reason")             \
     F(RESTORE_PID, "restore_pid", "the pid file names this master again, .oldbin goes")            \
@@ -243,7 +243,7 @@ enum sup_worker_state {
 enum sup_other {
     SUP_OTHER_NONE,
     SUP_OTHER_STARTING, /* the new binary, not ready */
-    SUP_OTHER_TERMED,   /* the same, overdue */
+    SUP_OTHER_ASKED,    /* the same, overdue and asked to leave */
     SUP_OTHER_KILLED,
     SUP_OTHER_NEW, /* two masters: this one is the old */
     SUP_OTHER_OLD, /* two masters: this one is the new */

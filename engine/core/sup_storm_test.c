@@ -152,7 +152,7 @@ static void carry_out(const struct sup_effect *e)
     case SUP_DO_UPGRADE_START:
         world.other = true;
         break;
-    case SUP_DO_UPGRADE_TERM:
+    case SUP_DO_UPGRADE_QUIT:
     case SUP_DO_UPGRADE_KILL:
         if (world.other)
             queue((struct sup_event){.kind = SUP_OTHER_GONE, .a = 9});

@@ -63,15 +63,24 @@ void sup_mode_upgrade_failed(struct step *s)
     sup_set_base_mode(s);
 }
 
+/* How long one that was asked to leave may take: as its workers, or where they have no bound, as
+ * long as it had for its start. (What they serve then they finish without a master.) */
+static uint64_t parting_ns(const struct sup *sup)
+{
+    const struct sup_settings *settings = &sup->settings;
+    return settings->drain_ns != 0 ? settings->drain_ns + 2 * sup->options.grace_ns
+                                   : settings->reload_timeout_ns;
+}
+
+/* All of its workers are not ready, but some may be, and have clients: so it is asked with QUIT. */
 void sup_mode_upgrade_overdue(struct step *s)
 {
     struct sup *sup = s->sup;
     bool first = sup->other == SUP_OTHER_STARTING;
 
-    sup->other = first ? SUP_OTHER_TERMED : SUP_OTHER_KILLED;
-    sup_do(s, first ? SUP_DO_UPGRADE_TERM : SUP_DO_UPGRADE_KILL);
-    sup_set_mode(s, SUP_MODE_UPGRADING,
-                 first ? sup_after(s->now_ns, sup->options.grace_ns) : SUP_NEVER);
+    sup->other = first ? SUP_OTHER_ASKED : SUP_OTHER_KILLED;
+    sup_do(s, first ? SUP_DO_UPGRADE_QUIT : SUP_DO_UPGRADE_KILL);
+    sup_set_mode(s, SUP_MODE_UPGRADING, first ? sup_after(s->now_ns, parting_ns(sup)) : SUP_NEVER);
 }
 
 /* One of two masters is left. */

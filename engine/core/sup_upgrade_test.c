@@ -57,7 +57,7 @@ static void a_new_binary_that_stalls_is_sent_away(void **state)
     rig_start(&r, 1, 2);
     rig_event(&r, SUP_UPGRADE);
     rig_wait(&r);
-    assert_int_equal(rig_count(&r, SUP_DO_UPGRADE_TERM), 1);
+    assert_int_equal(rig_count(&r, SUP_DO_UPGRADE_QUIT), 1);
     rig_event(&r, SUP_OTHER_READY); /* too late */
     assert_int_equal(r.effects.count, 0);
     rig_wait(&r);
@@ -65,6 +65,31 @@ static void a_new_binary_that_stalls_is_sent_away(void **state)
     rig_event(&r, SUP_OTHER_GONE);
     assert_int_equal(rig_effect(&r, SUP_DO_UPGRADE_REPORT)->reason, SUP_BECAUSE_STALLED);
     rig_mode(&r, SUP_MODE_RUNNING);
+}
+
+/* Some of its workers may serve already, only not all: they get the time of any drain. */
+static void a_new_binary_that_is_late_may_finish_what_it_serves(void **state)
+{
+    struct sup_settings patient = rig_settings;
+    struct rig r;
+    (void)state;
+    patient.watchdog_ns = 0;
+    for (int bounded = 0; bounded < 2; bounded++) {
+        patient.drain_ns = bounded ? 20 * SECOND : 0;
+        rig_init(&r, &patient);
+        rig_start(&r, 1, 2);
+        rig_event(&r, SUP_UPGRADE);
+        rig_wait(&r);
+        assert_int_equal(rig_count(&r, SUP_DO_UPGRADE_QUIT), 1);
+        uint64_t asked_ns = r.now_ns;
+        rig_wait(&r);
+        assert_int_equal(rig_count(&r, SUP_DO_UPGRADE_KILL), 1);
+        uint64_t given_ns = r.now_ns - asked_ns;
+        if (bounded)
+            assert_true(given_ns > patient.drain_ns + r.sup.options.grace_ns);
+        else
+            assert_true(given_ns == patient.reload_timeout_ns);
+    }
 }
 
 static void rolls_an_upgrade_back(void **state)
@@ -145,6 +170,7 @@ int main(void)
         cmocka_unit_test(a_second_upgrade_is_refused_visibly),
         cmocka_unit_test(a_new_binary_that_fails_changes_nothing),
         cmocka_unit_test(a_new_binary_that_stalls_is_sent_away),
+        cmocka_unit_test(a_new_binary_that_is_late_may_finish_what_it_serves),
         cmocka_unit_test(rolls_an_upgrade_back),
         cmocka_unit_test(an_upgrade_waits_for_a_reload_and_the_other_way_round),
         cmocka_unit_test(an_upgrade_asked_for_at_start_waits_for_the_workers),

@@ -53,8 +53,8 @@ void master_carry_out(struct master *m, const struct sup_effect *effect)
     case SUP_DO_UPGRADE_START:
         upgrade_start(m);
         break;
-    case SUP_DO_UPGRADE_TERM:
-        upgrade_signal(m, SIGTERM);
+    case SUP_DO_UPGRADE_QUIT:
+        upgrade_signal(m, SIGQUIT);
         break;
     case SUP_DO_UPGRADE_KILL:
         upgrade_signal(m, SIGKILL);

@@ -75,7 +75,7 @@ static void perform_upgrade(struct sim *s, const struct sup_effect *effect)
         record_pid_file(s, 1, 0);
         break;
     default:
-        sim_upgrade_signal(s, effect->kind == SUP_DO_UPGRADE_TERM ? SIGTERM : SIGKILL);
+        sim_upgrade_signal(s, effect->kind == SUP_DO_UPGRADE_QUIT ? SIGQUIT : SIGKILL);
     }
 }
 
@@ -126,7 +126,7 @@ void sim_master_perform(struct sim *s, const struct sup_effect *effect)
         sim_director_reopened(s);
         break;
     case SUP_DO_UPGRADE_START:
-    case SUP_DO_UPGRADE_TERM:
+    case SUP_DO_UPGRADE_QUIT:
     case SUP_DO_UPGRADE_KILL:
     case SUP_DO_UPGRADE_REPORT:
     case SUP_DO_RESTORE_PID:

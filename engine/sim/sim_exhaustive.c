@@ -187,7 +187,7 @@ static bool take_effect(struct world *w, const struct sup_effect *e)
     case SUP_DO_UPGRADE_START:
         w->other = 1;
         break;
-    case SUP_DO_UPGRADE_TERM:
+    case SUP_DO_UPGRADE_QUIT:
     case SUP_DO_UPGRADE_KILL:
         w->other = w->other != 0 ? 3 : 0;
         break;

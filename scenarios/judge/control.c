@@ -125,7 +125,7 @@ static bool roll_call_one(const struct world_process *p, void *arg)
 {
     struct roll_call *call = arg;
     uint32_t gen;
-    bool told_to_go = p->drain_ns != 0 || rolls_undone(&call->storm->rolls, p);
+    bool told_to_go = world_told_to_go(p) || rolls_undone(&call->storm->rolls, p);
     if (!p->is_worker || p->is_master || p->exit_ns || told_to_go)
         return true;
     call->live++;

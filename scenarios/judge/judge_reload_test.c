@@ -255,6 +255,12 @@ static void all_or_nothing(void **state)
     /* The old are told to go before the last of the new is ready. */
     VIOLATED(reload_all_or_nothing, MAKE READY("2.15", "13") GOES("2.2", "11") READY("2.21", "14")
                                         REPORT("2.3", "ok", "2"));
+    /* One that was stopped hears late that the reload before told it to go. */
+#define SENT_AWAY(t, pid) t " engine.tell pid=" pid " gen=1 a=SIGQUIT\n"
+    HOLDS(reload_all_or_nothing, MAKE SENT_AWAY("1.9", "11") READY("2.15", "13") GOES("2.2", "11")
+                                     DIES REPORT("2.3", "undone", "1"));
+    VIOLATED(reload_all_or_nothing, MAKE SENT_AWAY("2.18", "11") READY("2.15", "13")
+                                        GOES("2.2", "11") DIES REPORT("2.3", "undone", "1"));
     /* One died and was replaced in time. */
     HOLDS(reload_all_or_nothing, MAKE READY("2.15", "13") DIES
           "2.22 engine.spawn pid=15 slot=1 gen=2\n" READY("2.25", "15") GOES("2.26", "11")
@@ -423,6 +429,13 @@ static void balanced(void **state)
                                SIZE("6", "10", "0x0a00000064", "8000000"));
     UNKNOWN(reload_balanced,
             EARLY "2 director.reload gen=2 a=1 b=1\n" SIZE("5", "10", "0x0d00000064", "8000000"));
+    /* Before, two workers were dead for most of the time. */
+#define DEAD "0.5 watch.exit pid=11 a=SIGKILL\n0.5 watch.exit pid=12 a=SIGKILL\n"
+#define BACK "1.5 watch.fork pid=13 a=10\n1.5 watch.fork pid=14 a=10\n"
+#define FEW STORY_SERVER DEAD SIZE("1", "10", "0x0800000064", "8000000") BACK
+    HOLDS(reload_balanced, FEW SIZE("1.6", "10", "0x0b00000064", "8000000")
+                               RELOADS3 SIZE("5", "10", "0x0c00000064", "8000000"));
+    UNKNOWN(reload_balanced, FEW RELOADS3 SIZE("5", "10", "0x0c00000064", "8000000"));
     UNKNOWN(reload_balanced, EARLY RELOADS3);
     UNKNOWN(reload_balanced, EARLY RELOADS3 SIZE("5", "10", "0x0e00000064",
                                                  "8000000") "3.5 director.config gen=4 a=1 b=6\n");

@@ -298,7 +298,7 @@ static void bad_exit(struct judge_context *c, const struct hist_record *r)
                           MS(r->t_ns - b->reload.t_ns));
         return;
     }
-    bool old = p->born_ns < b->good_ns || p->drain_ns != 0;
+    bool old = p->born_ns < b->good_ns || world_told_to_go(p);
     bool tried = p->born_ns >= b->reload.t_ns; /* a worker of the refused configuration */
     bool hung = p->stopped_ns != 0;            /* by others, perhaps long before */
     if (!exit_is_news(w, r) || old || tried || hung || p->ready_ns == 0 ||

@@ -1,8 +1,9 @@
 /* reload/balanced: what many reloads leave behind in the master and in its workers.
  *
  * Old workers on their way out cost the master a descriptor each, so the least of the samples after
- * is compared with the median of those before: a leak lifts them all. A worker's descriptors hold
- * its clients too, so the least of each worker's samples stands for it. */
+ * is compared with the median of those before: a leak lifts them all. So do workers that are there
+ * again: a master that lacks some is not compared. A worker's descriptors hold its clients too, so
+ * the least of each worker's samples stands for it. */
 #include <stdlib.h>
 
 #include "scenarios/judge/causes.h"
@@ -109,10 +110,12 @@ static void worker_sample(struct judge_context *c, const struct hist_record *r)
 static void balanced_sample(struct judge_context *c, const struct hist_record *r)
 {
     struct balanced *b = c->state;
-    const struct world_process *p = world_process(c->world, r->pid);
-    if (!world_serving(c->world) || r->a == 0)
+    const struct world *w = c->world;
+    const struct world_process *p = world_process(w, r->pid);
+    bool whole = !w->watched || w->live_workers >= world_param(w, HIST_P_WORKERS, 0);
+    if (!world_serving(w) || r->a == 0)
         return;
-    if (r->pid == c->world->master_pid)
+    if (r->pid == w->master_pid && whole)
         samples_add(b->reloads == 0 ? &b->before : &b->after, r);
     else if (p != NULL && p->is_worker && p->drain_ns == 0)
         worker_sample(c, r);

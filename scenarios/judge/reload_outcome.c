@@ -39,7 +39,8 @@ static void whole_drain(struct judge_context *c, const struct hist_record *r)
     const struct world_process *p = world_process(c->world, r->pid);
     bool of_another = p != NULL && a->reload.pid != 0 && p->parent != a->reload.pid;
     bool shrunk = s->shrunk_ns != 0 && r->t_ns - s->shrunk_ns < CONVERGE_NS;
-    if (s->told || shrunk || of_another || told_otherwise(c->world, r))
+    bool before = p != NULL && p->told_ns != 0 && p->told_ns < a->reload.t_ns; /* and heard late */
+    if (s->told || shrunk || of_another || before || told_otherwise(c->world, r))
         return;
     if (s->undone.kind != HIST_NONE && r->gen == s->undone.gen) {
         s->told = true;

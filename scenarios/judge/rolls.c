@@ -84,7 +84,7 @@ bool rolls_retired(const struct rolls *rolls, const struct world_process *p)
 {
     /* One that died during the reload was replaced by one of the old configuration. */
     bool old = p->generation != 0 ? p->generation < rolls->gen : p->born_ns < rolls->committed_ns;
-    return p->drain_ns != 0 || old || rolls_undone(rolls, p);
+    return world_told_to_go(p) || old || rolls_undone(rolls, p);
 }
 
 bool rolls_may_retire(const struct rolls *rolls, const struct world_process *p)

@@ -12,7 +12,9 @@
 typedef unsigned long long ull;
 
 enum {
-    ANSWERS_MIN = 60, /* so many answers, and none of one side: it does not accept */
+    ANSWERS_MIN = 60, /* fewer say nothing of a side that gave none */
+    SHARE_MIN = 20,   /* so many it should have given */
+    HINDERS = WORLD_BREAKS | WORLD_SLOWS | WORLD_EXITS,
     TAIL_NS = 1000000000,
     SETTLE_NS = 200000000, /* a watcher has looked at the pid files by then */
 };
@@ -26,7 +28,7 @@ static void upgrade_seen(struct upgrade *u, const struct hist_record *r)
     if (r->a == HIST_UPGRADE_READY) {
         u->ready++;
         u->new_pid = (uint32_t)r->c;
-        u->stage = UPGRADE_TWO;
+        u->stage = u->parts_early ? UPGRADE_PARTING : UPGRADE_TWO;
     } else {
         u->failed += r->a == HIST_UPGRADE_FAILED;
         u->stage = u->new_pid != 0 ? UPGRADE_TWO : UPGRADE_NONE; /* refused beside another */
@@ -35,6 +37,8 @@ static void upgrade_seen(struct upgrade *u, const struct hist_record *r)
 
 static void upgrade_told(struct upgrade *u, const struct hist_record *r)
 {
+    bool to_old = r->pid == u->old_pid && (r->a == SIGWINCH || r->a == SIGQUIT || r->a == SIGTERM);
+    u->parts_early = u->parts_early || (u->stage == UPGRADE_STARTING && to_old);
     bool one_of_two = u->new_pid != 0 && (r->pid == u->old_pid || r->pid == u->new_pid);
     if (!one_of_two || r->a == SIGCONT || r->a == SIGUSR2)
         return;
@@ -51,6 +55,7 @@ enum upgrade_stage upgrade_take(struct upgrade *u, const struct hist_record *r)
         u->asked = *r;
         u->count++;
         u->old_pid = r->pid;
+        u->parts_early = u->parts_early && u->stage == UPGRADE_STARTING;
         u->stage = u->new_pid == 0 ? UPGRADE_STARTING : u->stage;
         break;
     case HIST_DIRECTOR_UPGRADED:
@@ -88,7 +93,7 @@ static bool census_one(const struct world_process *p, void *arg)
 {
     struct census *c = arg;
     c->live += p->is_worker && !p->is_master && p->parent == c->master && p->exit_ns == 0 &&
-               p->drain_ns == 0;
+               !world_told_to_go(p);
     return true;
 }
 
@@ -177,9 +182,44 @@ const struct checker judge_upgrade_zero_loss = {.kinds = loss_kinds,
 
 struct two {
     struct upgrade u;
-    uint64_t of_old, of_new; /* answers while there were two and neither was told anything */
+    uint64_t of_old, of_new; /* connections answered while there were two and neither was told */
     uint64_t all_old, all_new;
 };
+
+/* Workers of one master: of all that were there, those that nobody hindered. */
+struct side {
+    const struct world *w;
+    uint32_t master;
+    uint64_t from_ns, to_ns;
+    uint64_t all, free;
+};
+
+/* What its own master does to a worker meanwhile, say to send it away, is no hindrance. */
+static bool side_one(const struct world_process *p, void *arg)
+{
+    struct side *s = arg;
+    if (!p->is_worker || p->is_master || p->born_ns > s->from_ns ||
+        (p->exit_ns != 0 && p->exit_ns < s->from_ns))
+        return true;
+    bool told_before =
+        world_told_to_go(p) && (p->told_ns != 0 ? p->told_ns : p->drain_ns) < s->from_ns;
+    bool starts = traced(s->w) && (p->ready_ns == 0 || p->ready_ns > s->from_ns);
+    bool hindered = p->stopped_ns != 0 || world_cause(s->w, p->pid, earlier(s->from_ns, TAIL_NS),
+                                                      s->to_ns, HINDERS) != NULL;
+    s->all++;
+    s->free += p->parent == s->master && !told_before && !starts && !hindered;
+    return true;
+}
+
+/* Whoever comes first accepts, so a side's share is that of its free workers. */
+static bool two_should_have_answered(const struct judge_context *c, uint32_t master, uint64_t to_ns)
+{
+    const struct two *t = c->state;
+    struct side s = {.w = c->world, .master = master, .from_ns = t->u.seen.t_ns, .to_ns = to_ns};
+    world_processes(c->world, side_one, &s);
+    uint64_t all = t->of_old + t->of_new;
+    return s.all > 0 && all >= ANSWERS_MIN && all * s.free / s.all >= SHARE_MIN;
+}
 
 /* The watcher looks at the files at times of its own. */
 static void two_judge_files(struct judge_context *c)
@@ -196,11 +236,13 @@ static void two_judge_files(struct judge_context *c)
 static void two_judge(struct judge_context *c, const struct hist_record *r)
 {
     struct two *t = c->state;
-    bool enough = t->of_old + t->of_new >= ANSWERS_MIN;
-    if (enough && (t->of_old == 0 || t->of_new == 0))
+    uint32_t old_pid = t->u.old_pid, new_pid = (uint32_t)t->u.seen.c;
+    bool old_silent = t->of_old == 0 && two_should_have_answered(c, old_pid, r->t_ns);
+    bool new_silent = t->of_new == 0 && two_should_have_answered(c, new_pid, r->t_ns);
+    if (old_silent || new_silent)
         judge_violate(c, &t->u.seen, NULL,
-                      "the workers of master %u answered %llu times, those of master %u %llu times",
-                      t->u.old_pid, (ull)t->of_old, (uint32_t)t->u.seen.c, (ull)t->of_new);
+                      "the workers of master %u answered %llu connections, those of master %u %llu",
+                      old_pid, (ull)t->of_old, new_pid, (ull)t->of_new);
     if (r->t_ns - t->u.seen.t_ns > SETTLE_NS)
         two_judge_files(c);
     if (t->of_old > 0 && t->of_new > 0)
@@ -214,7 +256,7 @@ static void two_answer(struct two *t, const struct world *w, const struct hist_r
 {
     const struct world_process *p = world_process(w, r->pid);
     const struct world_connection *connection = world_connection(w, r->conn);
-    if (t->u.stage != UPGRADE_TWO || p == NULL || connection == NULL ||
+    if (t->u.stage != UPGRADE_TWO || p == NULL || connection == NULL || connection->requests != 1 ||
         connection->connect_ns < t->u.seen.t_ns)
         return;
     t->of_old += p->parent == t->u.old_pid;
@@ -237,10 +279,11 @@ static void two_finish(struct judge_context *c)
 {
     const struct two *t = c->state;
     upgrade_unknown(c, &t->u, "there were not two masters for long enough to be seen");
-    judge_strength(c,
-                   "%llu upgrades; beside each other the old workers answered %llu times, the "
-                   "new %llu times",
-                   (ull)t->u.ready, (ull)t->all_old, (ull)t->all_new);
+    judge_strength(
+        c,
+        "%llu upgrades; beside each other the old workers answered %llu connections, the "
+        "new %llu",
+        (ull)t->u.ready, (ull)t->all_old, (ull)t->all_new);
 }
 
 static const unsigned two_kinds[] = {UPGRADE_KINDS, HIST_CLIENT_FIRST_BYTE, HIST_NONE};

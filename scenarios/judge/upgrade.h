@@ -26,6 +26,7 @@ struct upgrade {
     struct hist_record told;        /* the last signal to one of two masters but CONT */
     uint32_t old_pid, new_pid;
     bool old_rested;            /* WINCH to the old one */
+    bool parts_early;           /* the old one was told to go before the new one was ready */
     uint32_t pid_file, old_bin; /* what the files name; 0 nothing */
     uint64_t count, ready, failed;
 };

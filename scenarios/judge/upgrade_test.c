@@ -45,6 +45,8 @@ static void zero_loss_blames_one_lost_request(void **state)
 /* ---- upgrade/two-masters ----------------------------------------------------------------------
  */
 
+#define GONE "2.01 engine.drain pid=11\n2.01 engine.drain pid=12\n2.02 watch.exit pid=11 a=0\n"
+
 static void two_masters_hold_when_both_accept(void **state)
 {
     (void)state;
@@ -64,10 +66,39 @@ static void two_masters_blame_a_silent_side_and_wrong_files(void **state)
              STORY_ENGINE ASKS("1") NEW FILES("1.9", "10", "10") SEEN("2", "ready", "20")
                  SERVES("2.1", "21", "100", "50") SERVES("2.1", "11", "200", "50")
                      SIGNAL("3", "SIGWINCH", "10") ENDS("9"));
+    /* the old workers are sent away by their own master */
+    VIOLATED(upgrade_two_masters,
+             STORY_ENGINE ASKS("1") NEW SEEN("2", "ready", "20")
+                 GONE SERVES("2.1", "21", "100", "70") SIGNAL("3", "SIGWINCH", "10") ENDS("9"));
     /* too few answers to say that somebody gave none */
     UNKNOWN(upgrade_two_masters,
             STORY_ENGINE ASKS("1") NEW FILES("1.9", "20", "10") SEEN("2", "ready", "20")
                 SERVES("2.1", "21", "100", "30") SIGNAL("3", "SIGWINCH", "10") ENDS("9"));
+}
+
+/* Who cannot accept, or was told to go before, is not missed. */
+static void two_masters_ask_for_no_answer_of_who_is_hindered(void **state)
+{
+    (void)state;
+    UNKNOWN(upgrade_two_masters, STORY_ENGINE
+            "0.5 director.signal pid=11 a=SIGSTOP b=worker\n"
+            "0.5 director.signal pid=12 a=SIGSTOP b=worker\n" ASKS("1") NEW SEEN("2", "ready", "20")
+                SERVES("2.1", "21", "100", "70") SIGNAL("3", "SIGWINCH", "10") ENDS("9"));
+    UNKNOWN(upgrade_two_masters, STORY_ENGINE
+            "1.5 fault.fired pid=11 b=0x200000000\n"
+            "1.5 director.signal pid=12 a=SIGKILL b=worker\n" ASKS("1") NEW SEEN("2", "ready", "20")
+                SERVES("2.1", "21", "100", "70") SIGNAL("3", "SIGWINCH", "10") ENDS("9"));
+    UNKNOWN(upgrade_two_masters,
+            STORY_ENGINE ASKS("1") SIGNAL("1.5", "SIGWINCH", "10") NEW SEEN("2", "ready", "20")
+                GONE SERVES("2.1", "21", "100", "70") SIGNAL("3", "SIGQUIT", "10") ENDS("9"));
+    /* one of many connections says no more than one */
+    UNKNOWN(upgrade_two_masters,
+            STORY_ENGINE ASKS("1") NEW SEEN(
+                "2", "ready",
+                "20") "2.1 client.connect conn=7\n"
+                      "2.1 client.request conn=7 req=100 times=99 every=2ms\n"
+                      "2.101 client.first_byte conn=7 req=100 pid=21 times=99 every=2ms\n" SIGNAL(
+                          "3", "SIGWINCH", "10") ENDS("9"));
 }
 
 /* ---- upgrade/rollback: converges within 2 s ---------------------------------------------------
@@ -99,6 +130,14 @@ static void rollback_blames_missing_workers(void **state)
                  SIGNAL("3", "SIGTERM", "20") "3.2 watch.exit pid=20 a=0\n" LOOK("5.3") ENDS("9"));
     UNKNOWN(upgrade_rollback,
             STORY_ENGINE RESTED SIGNAL("4", "SIGHUP", "10") LOOK("5.9") ENDS("9"));
+    /* one that was told to go and has not heard does not count */
+    HOLDS(upgrade_rollback,
+          STORY_ENGINE ASKS("1") NEW SEEN("2", "ready", "20") SIGNAL(
+              "3", "SIGWINCH",
+              "10") "3 engine.tell pid=11 a=SIGQUIT\n3.1 watch.exit pid=12 a=0\n" SIGNAL("4",
+                                                                                         "SIGHUP",
+                                                                                         "10")
+              BACK LOOK("6.1") ENDS("9"));
 }
 
 /* ---- upgrade/failed-start ---------------------------------------------------------------------
@@ -166,6 +205,7 @@ int main(void)
         cmocka_unit_test(zero_loss_blames_one_lost_request),
         cmocka_unit_test(two_masters_hold_when_both_accept),
         cmocka_unit_test(two_masters_blame_a_silent_side_and_wrong_files),
+        cmocka_unit_test(two_masters_ask_for_no_answer_of_who_is_hindered),
         cmocka_unit_test(rollback_holds_when_the_old_is_whole),
         cmocka_unit_test(rollback_blames_missing_workers),
         cmocka_unit_test(failed_start_holds_when_nothing_happens),

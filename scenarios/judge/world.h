@@ -99,6 +99,11 @@ void world_take(struct world *w, const struct hist_record *r);
 void world_release(struct world *w);
 
 const struct world_process *world_process(const struct world *w, uint32_t pid); /* NULL unknown */
+/* Its master told it to go, or it says that it goes: one that is stopped does not hear. */
+static inline bool world_told_to_go(const struct world_process *p)
+{
+    return p->told_ns != 0 || p->drain_ns != 0;
+}
 const struct world_request *
 world_request(const struct world *w,
               uint64_t req); /* NULL ended/unknown; during client.end still there */

@@ -336,7 +336,7 @@ static unsigned exit_effect(const struct world *w, const struct hist_record *r)
     const struct world_process *p = world_process(w, r->pid);
     if (r->a != UINT64_MAX)
         return WIFSIGNALED((int)r->a) || WEXITSTATUS((int)r->a) != 0 ? WORLD_EXITS : NO_EFFECT;
-    bool told_to_go = p == NULL || p->drain_ns != 0 || w->stop_ns != 0 ||
+    bool told_to_go = p == NULL || world_told_to_go(p) || w->stop_ns != 0 ||
                       (w->reload_begun_ns != 0 && w->reload_begun_ns >= p->born_ns);
     return told_to_go ? NO_EFFECT : WORLD_EXITS;
 }

@@ -65,6 +65,8 @@ def measure_row(servers, row, rounds, seconds):
     name, needs, path, tls, extra = row
     able = [s for s in servers if needs not in s.lacks]
     seen = {s.name: ([], []) for s in able}
+    for server in able:
+        server.check(path, tls)
     for turn in range(rounds):
         for server in able if turn % 2 == 0 else reversed(able):
             rate, cpu = wrk(server, path, tls, extra, seconds)

@@ -56,7 +56,7 @@ static void answer_make(struct answer *answer)
     if (body == NULL)
         fail("malloc");
     memcpy(body, answer->head, answer->head_len);
-    memset(body + answer->head_len, 'x', answer->bytes);
+    memset(body + answer->head_len, 'f', answer->bytes); /* nobody else's answers are of f */
     answer->whole = body;
     if (answer->bytes <= SMALL_BYTES)
         return;
@@ -143,10 +143,9 @@ static void serve(int epoll, int fd)
 /* Takes all that wait; a request that came with its connection is answered at once. */
 static void serve_newcomers(int epoll, int listener)
 {
-    int fd, on = 1;
+    int fd;
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0 && fd < FDS_MAX) {
         places[fd].answer = NULL;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (!serve_request(epoll, fd, false))
             watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN);
     }
@@ -159,6 +158,8 @@ static int open_listener(const char *port)
                                .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
                                .sin_addr = {htonl(INADDR_LOOPBACK)}};
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* connections inherit it */
+    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&addr, sizeof addr) != 0 || listen(fd, 511) != 0)
         fail("listen");
     return fd;

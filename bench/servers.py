@@ -3,19 +3,26 @@
 Every server answers the same on the same paths, as far as it can: `/` 100 bytes made from the
 configuration, `/bytes/N` a file of N bytes, `/proxy` the floor's answer through a proxied
 keep-alive connection; and the same on a TLS port with an RSA 2048 certificate.
+
+All listen with TCP_DEFER_ACCEPT: a connection is handed out with its first bytes. h2o does it
+unasked and would else be measured at less work than the others; the others can be told.
 """
 
+import contextlib
+import http.client
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
 
 SIZES = (100, 65536, 1048576)
 HUNDRED = "x" * 100
+FROM_FLOOR = b"f"  # what the floor's answers are made of, and nobody else's
 PINNED = (os.cpu_count() or 1) > 1
 
 
@@ -51,6 +58,16 @@ def answers(port, path="/"):
         return False
 
 
+def body_of(port, path, tls):
+    """The body of the answer to one request, which must be a 200."""
+    kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+    context = {"context": ssl._create_unverified_context()} if tls else {}
+    with contextlib.closing(kind("127.0.0.1", port, timeout=10, **context)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.read() if answer.status == 200 else b""
+
+
 def pinned(cpu, argv):
     return ["taskset", "-c", str(cpu), *argv] if PINNED else list(argv)
 
@@ -63,7 +80,7 @@ http {{
     access_log off; keepalive_requests 100000000; sendfile on; keepalive_timeout 300s;
     upstream floor {{ server 127.0.0.1:{backend}; keepalive 64; keepalive_requests 100000000; }}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} deferred;
         {tls}
         location / {{ return 200 "{hundred}"; }}
         location /pid {{ return 200 "$pid\\n"; }}
@@ -74,7 +91,7 @@ http {{
 }}
 """
 # All speak TLS 1.3: nginx 1.22 would not by itself, and so resume sessions where others do not.
-NGINX_TLS = """listen 127.0.0.1:{port_tls} ssl; ssl_protocols TLSv1.2 TLSv1.3;
+NGINX_TLS = """listen 127.0.0.1:{port_tls} ssl deferred; ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate {dir}/c.pem; ssl_certificate_key {dir}/k.pem;"""
 
 HAPROXY = """
@@ -89,10 +106,10 @@ defaults
     timeout connect 5s
     timeout http-keep-alive 300s
 frontend front
-    bind 127.0.0.1:{port}
-    bind 127.0.0.1:{port_tls} ssl crt {dir}/both.pem
+    bind 127.0.0.1:{port} defer-accept
+    bind 127.0.0.1:{port_tls} defer-accept ssl crt {dir}/both.pem
     use_backend floor if {{ path /proxy }}
-    http-request return status 200 content-type text/plain string {hundred}
+    http-request return status 200 content-type text/plain string {hundred} if !{{ path /proxy }}
 backend floor
     http-reuse always
     server floor 127.0.0.1:{backend}
@@ -116,6 +133,7 @@ hosts:
       /: {{ file.dir: {dir}/bytes, file.index: ["100"] }}
 """
 
+# lighttpd defers accepting on the first socket it is told of only (1.4.69): not on the one for TLS.
 LIGHTTPD = """
 server.modules = ( "mod_proxy", "mod_openssl" )
 server.document-root = "{dir}"
@@ -126,6 +144,7 @@ server.max-connections = 9000
 server.max-keep-alive-requests = 100000000
 server.max-keep-alive-idle = 300
 index-file.names = ( "index" )
+$SERVER["socket"] == "127.0.0.1:{port}" {{ server.defer-accept = 1 }}
 $SERVER["socket"] == "127.0.0.1:{port_tls}" {{
     ssl.engine = "enable"
     ssl.pemfile = "{dir}/both.pem"
@@ -144,6 +163,7 @@ class Server:
     lacks = ()
     tls = True
     one_process = False  # it serves itself; else its children do
+    made_of = b"x"
     arguments = ("-c", "{conf}")
 
     def __init__(self, backend, workers=1):
@@ -188,6 +208,16 @@ class Server:
 
     def url(self, path, tls=False):
         return f"http{'s' if tls else ''}://127.0.0.1:{self.port_tls if tls else self.port}{path}"
+
+    def check(self, path, tls):
+        """Ends the bench where this is not what the row says it is: a server that answers for its
+        backend, or says something shorter, would be measured at another's work."""
+        made_of = FROM_FLOOR if path == "/proxy" else self.made_of
+        want = made_of * (int(path.rpartition("/")[2]) if path.startswith("/bytes/") else 100)
+        got = body_of(self.port_tls if tls else self.port, path, tls)
+        if got != want:
+            raise SystemExit(f"bench: {self.name} answers {path} with {got[:40]!r} ({len(got)} "
+                             f"bytes), expected were {len(want)} bytes {made_of!r}")
 
     def workers(self):
         """Pids of the processes that serve."""
@@ -242,7 +272,7 @@ class Lighttpd(Server):
 class Floor(Server):
     """bench/mw-floor.c: the least that can be done; it also is the backend of all others."""
 
-    name, one_process, tls = "floor", True, False
+    name, one_process, tls, made_of = "floor", True, False, FROM_FLOOR
     arguments = ("{port}",)
     lacks = ("proxy", "tls")
 

@@ -52,6 +52,11 @@ void fault_identify(enum fault_role role, int slot, uint32_t generation)
         fault_self_start(&self, board_file.board, role, slot, generation, (uint32_t)getpid());
 }
 
+void fault_allow(bool allowed)
+{
+    fault_armed_rules = allowed && board_file.board ? &board_file.board->armed : &no_rules;
+}
+
 /* The place of a step is where the step is; that of a system call is who called the wrapper. All
  * code that asks keeps its frame pointers. */
 static const void *place_of(enum fault_point point, void *const *frame)

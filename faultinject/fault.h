@@ -53,6 +53,8 @@ struct fault_hit {
 int fault_attach(void);
 /* Says who this process is; starts its random streams. Call after fork. */
 void fault_identify(enum fault_role role, int slot, uint32_t generation);
+/* Whether what is armed may fire in this process. */
+void fault_allow(bool allowed);
 /* Decides and carries out delay, crash, exit, stall and spin itself; returns true and fills *hit
  * when the caller has something to do (errno, short, corrupt, sabotage). Do not call directly. */
 bool fault_consult(enum fault_point point, struct fault_hit *hit);
@@ -81,6 +83,10 @@ static inline void fault_identify(enum fault_role role, int slot, uint32_t gener
     (void)role;
     (void)slot;
     (void)generation;
+}
+static inline void fault_allow(bool allowed)
+{
+    (void)allowed;
 }
 static inline bool fault_check(enum fault_point point, struct fault_hit *hit)
 {

@@ -328,9 +328,8 @@ def test_what_is_known_about_a_client(server: Server, authority: Authority, site
 
 
 def test_what_is_known_about_a_connection(server: Server, site: Pair) -> None:
-    names = ("scheme", "https", "ssl_protocol", "ssl_cipher", "ssl_server_name",
-             "ssl_session_reused", "ssl_session_id", "ssl_ciphers")
-    text = "|".join(f"${name}" for name in names)
+    text = ("$scheme|$https|$ssl_protocol|$ssl_cipher|$ssl_server_name|$ssl_session_reused|"
+            "$ssl_session_id|$ssl_ciphers")
     server.write(f"{pair(site)} ssl_protocols TLSv1.2; server {{ listen 127.0.0.1:PORT0 ssl;"
                  f"listen 127.0.0.1:PORT1; return 200 '{text}'; }}")
     server.start()

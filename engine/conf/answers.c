@@ -88,6 +88,13 @@ static bool header_is_clean(struct conf_str text)
     return memchr(text.at, '\n', text.len) == NULL && memchr(text.at, '\r', text.len) == NULL;
 }
 
+static uint8_t header_replaces(struct conf_str name)
+{
+    if (name.len == strlen("Last-Modified") && strcasecmp(name.at, "Last-Modified") == 0)
+        return REPLACES_MODIFIED;
+    return name.len == strlen("ETag") && strcasecmp(name.at, "ETag") == 0 ? REPLACES_ETAG : 0;
+}
+
 bool set_add_header(struct load *load, struct scope *scope, const struct directive *directive,
                     const struct statement *statement)
 {
@@ -106,6 +113,7 @@ bool set_add_header(struct load *load, struct scope *scope, const struct directi
     if (header == NULL)
         return false;
     header->always = statement->count == 3;
+    header->replaces = header_replaces(name->text);
     return load_copy(load, name->text.at, name->text.len, &header->name) &&
            text_compile(load, value, &header->value);
 }

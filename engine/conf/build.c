@@ -63,6 +63,13 @@ static void build_folder(const struct scope *scope, struct conf_location *locati
     location->alias_skip = level->match == LOCATION_REGEX ? SIZE_MAX : level->path.len;
 }
 
+static void build_replaces(struct conf_location *location)
+{
+    location->replaces = location->expires.kind != EXPIRES_OFF ? REPLACES_FRESHNESS : 0;
+    for (size_t i = 0; i < location->header_count; i++)
+        location->replaces |= location->headers[i].replaces;
+}
+
 static void build_numbers(const struct scope *scope, struct conf_location *location)
 {
     const struct value *keepalive = scope_value(scope, D_keepalive_timeout);
@@ -221,6 +228,7 @@ static bool build_location(struct load *load, const struct scope *scope,
     if (types->count > 0)
         qsort(types->items, types->count, sizeof(struct conf_type), build_compare_types);
     build_numbers(scope, location);
+    build_replaces(location);
     location->body_temp_path = scope_value(scope, D_client_body_temp_path)->text;
     if (location->handler == HANDLE_PROXY && !build_proxy(load, scope, answering, location))
         return false;
@@ -466,7 +474,6 @@ static void build_main(struct load *load)
     const struct scope *main = &load->main;
     const struct value *core = &main->values[D_worker_rlimit_core];
     conf->daemon = scope_number(main, D_daemon) != 0;
-    conf->master_process = scope_number(main, D_master_process) != 0;
     conf->fault_points = scope_number(main, D_fault_points) != 0;
     conf->pid_path = scope_value(main, D_pid)->text;
     conf->error_log = scope_value(main, D_error_log)->text;

@@ -130,10 +130,18 @@ struct conf_access_log {
     uint64_t flush_ns;
 };
 
+/* Headers of an answer whose place others take: expires and two names of add_header. */
+enum conf_replaces {
+    REPLACES_FRESHNESS = 1 << 0, /* Expires, Cache-Control */
+    REPLACES_MODIFIED = 1 << 1,  /* Last-Modified */
+    REPLACES_ETAG = 1 << 2,
+};
+
 struct conf_header {
     struct conf_str name;
     struct conf_text value;
     bool always;
+    uint8_t replaces; /* add_header: enum conf_replaces */
 };
 
 struct conf_type {
@@ -306,6 +314,7 @@ struct conf_location {
     size_t index_count;
     const struct conf_header *headers;
     size_t header_count;
+    uint8_t replaces;              /* what headers and expires may replace: enum conf_replaces */
     const struct conf_type *types; /* sorted by extension */
     size_t type_count;
     struct conf_str default_type;
@@ -391,7 +400,7 @@ struct conf_source {
 struct conf {
     uint32_t generation; /* set by the master */
     /* main */
-    bool daemon, master_process, fault_points;
+    bool daemon, fault_points;
     struct conf_str user, group, pid_path, error_log, working_directory, prefix;
     enum log_level error_level;
     uint32_t workers;       /* auto is resolved: CPUs this process may use */

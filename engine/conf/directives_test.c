@@ -21,7 +21,7 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_server] = {HTTP, "server { listen 127.0.0.1:2; }", " servers=2 "},
     [D_location] = {SERVER, "location ^~ /zzz { internal; }", " path=2/zzz "},
     [D_daemon] = {MAIN, "daemon off;", " daemon=0 "},
-    [D_master_process] = {MAIN, "master_process off;", " master_process=0 "},
+    [D_master_process] = {MAIN, "master_process on;", NULL},
     [D_user] = {MAIN, "user root root;", " user=root:root "},
     [D_pid] = {MAIN, "pid run/x.pid;", " pid=/srv/run/x.pid "},
     [D_env] = {MAIN, "env A; env B=c;", " env=A,B=c, "},

@@ -33,10 +33,10 @@ static inline unsigned ms(uint64_t ns)
 
 static inline void dump_main(const struct conf *conf)
 {
-    put(" daemon=%d master_process=%d fault_points=%d user=%s:%s pid=%s error_log=%s:%d "
+    put(" daemon=%d fault_points=%d user=%s:%s pid=%s error_log=%s:%d "
         "directory=%s ",
-        conf->daemon, conf->master_process, conf->fault_points, conf->user.at, conf->group.at,
-        conf->pid_path.at, conf->error_log.at, (int)conf->error_level, conf->working_directory.at);
+        conf->daemon, conf->fault_points, conf->user.at, conf->group.at, conf->pid_path.at,
+        conf->error_log.at, (int)conf->error_level, conf->working_directory.at);
     put("workers=%u nofile=%u core=%u priority=%d shutdown=%u watchdog=%u backoff=%u:%u "
         "reload=%u generations=%u connections=%u multi_accept=%d ",
         conf->workers, (unsigned)conf->rlimit_nofile, (unsigned)conf->rlimit_core, conf->priority,

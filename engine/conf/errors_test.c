@@ -75,6 +75,10 @@ static void main_values(void **state)
         {"worker_respawn_backoff 2s 1s;",
          "\"worker_respawn_backoff\" 2s 1s: the shortest wait is longer than the longest",
          "mw.conf:1:24"},
+        {"master_process off;",
+         "invalid value \"off\" in \"master_process\" directive, this build knows only \"on\": a "
+         "server is its master; use \"daemon off\" to stay in the foreground",
+         "mw.conf:1:16"},
         {"keepalive_handover on;",
          "invalid value \"on\" in \"keepalive_handover\" directive, this build knows only \"off\"",
          "mw.conf:1:20"},

@@ -28,7 +28,7 @@ static void defaults_are_nginx_defaults(void **state)
 {
     (void)state;
     const struct conf *conf = fixture_load("events {} http { server {} }");
-    assert_true(conf->daemon && conf->master_process && conf->fault_points);
+    assert_true(conf->daemon && conf->fault_points);
     assert_int_equal(conf->workers, 1);
     assert_int_equal(conf->worker_connections, 512);
     assert_true(conf->watchdog_ns == 30 * S && conf->reload_timeout_ns == 30 * S);

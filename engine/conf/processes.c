@@ -206,6 +206,18 @@ bool set_handover(struct load *load, struct scope *scope, const struct directive
                      word->text.at, directive->name);
 }
 
+bool set_master_process(struct load *load, struct scope *scope, const struct directive *directive,
+                        const struct statement *statement)
+{
+    (void)scope;
+    const struct word *word = &statement->args[0];
+    return str_is(word->text, "on") ||
+           load_fail(load, &word->place,
+                     "invalid value \"%s\" in \"%s\" directive, this build knows only \"on\": a "
+                     "server is its master; use \"daemon off\" to stay in the foreground",
+                     word->text.at, directive->name);
+}
+
 bool set_use(struct load *load, struct scope *scope, const struct directive *directive,
              const struct statement *statement)
 {

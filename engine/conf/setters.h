@@ -10,7 +10,7 @@ directive_setter parse_include;
 directive_setter set_events, set_http, set_server, set_location, set_types, set_server_name;
 /* processes.c */
 directive_setter set_user, set_path, set_env, set_worker_processes, set_affinity, set_priority;
-directive_setter set_backoff, set_handover, set_use;
+directive_setter set_backoff, set_handover, set_master_process, set_use;
 /* listen.c */
 directive_setter set_listen;
 /* answers.c */

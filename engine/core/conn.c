@@ -298,9 +298,10 @@ static void rest_in_tunnel(const struct step *s)
     watch_read(s, true);
 }
 
-static void close_done(const struct step *s)
+/* There will be no answer; where clients that deserve none are to be reset, this one is. */
+static void give_up(const struct step *s)
 {
-    close_because(s, CONN_WHY_DONE);
+    end_life(s, s->c->limits->reset_timedout ? CONN_DO_RESET : CONN_DO_CLOSE, CONN_WHY_DONE);
 }
 
 /* A tunnel's two ends agree by closing, so a half close is its last word too. */

@@ -220,7 +220,7 @@ struct conn_limits {
     uint32_t keepalive_requests;   /* the answer to this many-th announces the close; 0 any */
     uint32_t discard_bytes; /* unwanted rest of a body up to this does not cost the connection */
     uint8_t lingering;      /* enum conn_lingering */
-    bool reset_timedout;    /* reset, do not close, a client that timed out */
+    bool reset_timedout;    /* reset, do not close, a client that timed out or gets no answer */
 };
 
 struct conn {

@@ -452,6 +452,9 @@ static void handlers_may_give_up(void **state)
     EXPECT(&r, "close:done", EV(ABANDONED));
     rig_lead(&r, CONN_WRITING);
     EXPECT(&r, "close:error", EV(ABANDONED));
+    rig_lead(&r, CONN_EXECUTING);
+    r.limits.reset_timedout = true;
+    EXPECT(&r, "reset:done", EV(ABANDONED));
 }
 
 static void a_life_begins_anew(void **state)

@@ -200,21 +200,77 @@ static bool answer_takes_headers(int status)
            answer_is_redirect(status);
 }
 
-static void answer_add_configured(struct exchange *x, struct builder *head)
+/* expires and add_header. What they replace: enum conf_replaces. */
+static unsigned answer_add_configured(struct exchange *x, struct builder *head)
 {
+    unsigned replaced = 0;
     if (x->location == NULL)
-        return;
+        return replaced;
     bool takes = answer_takes_headers(x->answer.status);
-    if (takes && x->location->expires.kind != EXPIRES_OFF)
-        expires_add(x, head);
+    if (takes && x->location->expires.kind != EXPIRES_OFF && expires_add(x, head))
+        replaced |= REPLACES_FRESHNESS;
     for (size_t i = 0; i < x->location->header_count; i++) {
         const struct conf_header *header = &x->location->headers[i];
         if (!header->always && !takes)
             continue;
         struct conf_str value = variable_expand(x, &header->value);
+        replaced |= header->replaces;
         if (value.len > 0)
             answer_add_line(head, header->name, value);
     }
+    return replaced;
+}
+
+static bool answer_is_replaced(struct conf_str name, unsigned replaced)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } all[] = {{"Expires", REPLACES_FRESHNESS},
+               {"Cache-Control", REPLACES_FRESHNESS},
+               {"Last-Modified", REPLACES_MODIFIED},
+               {"ETag", REPLACES_ETAG}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if ((replaced & all[i].bit) &&
+            str_equal_nocase(name, str_make(all[i].name, strlen(all[i].name))))
+            return true;
+    return false;
+}
+
+/* The answer's own headers but those that configured ones take the place of; then these. */
+static void answer_add_replacing(struct exchange *x, struct builder *head)
+{
+    struct answer *answer = &x->answer;
+    struct builder configured;
+    builder_start(&configured, &x->pool, 256);
+    unsigned replaced = answer_add_configured(x, &configured);
+    for (size_t i = 0; i < answer->header_count; i++)
+        if (!answer_is_replaced(answer->headers[i].name, replaced))
+            answer_add_line(head, answer->headers[i].name, answer->headers[i].value);
+    for (struct conf_str rest = answer->passed; rest.len > 0;) {
+        struct conf_str line = str_cut(&rest, '\n'), value = line;
+        if (answer_is_replaced(str_cut(&value, ':'), replaced))
+            continue;
+        builder_add(head, line);
+        builder_add_char(head, '\n');
+    }
+    struct conf_str text = builder_end(&configured);
+    head->failed |= text.at == NULL;
+    builder_add(head, text);
+}
+
+/* Headers beside those that say what kind of answer it is. */
+static void answer_add_headers(struct exchange *x, struct builder *head)
+{
+    const struct answer *answer = &x->answer;
+    if (x->location != NULL && x->location->replaces != 0) {
+        answer_add_replacing(x, head);
+        return;
+    }
+    for (size_t i = 0; i < answer->header_count; i++)
+        answer_add_line(head, answer->headers[i].name, answer->headers[i].value);
+    builder_add(head, answer->passed);
+    answer_add_configured(x, head);
 }
 
 static void answer_add_status_line(const struct answer *answer, struct builder *head)
@@ -301,10 +357,7 @@ struct conf_str exchange_head(struct exchange *x, bool close)
                     close ? STR("Connection: close\r\n") : STR("Connection: keep-alive\r\n"));
     if (!close && !answer->upgraded && x->location != NULL && x->location->keepalive_header_ns != 0)
         answer_add_keep_alive(&head, x->location->keepalive_header_ns);
-    for (size_t i = 0; i < answer->header_count; i++)
-        answer_add_line(&head, answer->headers[i].name, answer->headers[i].value);
-    builder_add(&head, answer->passed);
-    answer_add_configured(x, &head);
+    answer_add_headers(x, &head);
     builder_add(&head, STR("\r\n"));
     bool head_only = x->head.method_id == HTTP1_HEAD || answer_is_bodiless(answer->status);
     if (head_only && !answer->upgraded)

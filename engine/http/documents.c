@@ -217,7 +217,8 @@ static struct document *documents_look(struct documents *all, struct conf_str pa
     struct document *document = documents_find(all, path, hash);
     if (document == NULL || document->turn == all->turn)
         return document;
-    if (cache == NULL || now_ns - document->checked_ns >= cache->valid_ns) {
+    if (cache == NULL || document->uses < document->min_uses || /* it is not trusted yet */
+        now_ns - document->checked_ns >= cache->valid_ns) {
         if (!document_is_right(document)) {
             documents_drop(all, document);
             return NULL;

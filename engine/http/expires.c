@@ -49,25 +49,25 @@ static void expires_at(struct builder *head, int64_t at_s, int64_t age_s, bool p
                   kept ? &max_age_s : NULL);
 }
 
-static void expires_by(struct exchange *x, const struct conf_expires *expires, struct builder *head)
+static bool expires_by(struct exchange *x, const struct conf_expires *expires, struct builder *head)
 {
     static const uint64_t long_s = YEARS_10_S;
     int64_t now_s = (int64_t)(x->site->wall_ns / NS_PER_S), at_s = now_s + expires->seconds;
     switch (expires->kind) {
     case EXPIRES_OFF:
     case EXPIRES_VARIABLE:
-        return;
+        return false;
     case EXPIRES_EPOCH:
         expires_write(head, STR("Thu, 01 Jan 1970 00:00:01 GMT"), STR("no-cache"), NULL);
-        return;
+        return true;
     case EXPIRES_MAX:
         expires_write(head, STR("Thu, 31 Dec 2037 23:55:55 GMT"), STR("max-age="), &long_s);
-        return;
+        return true;
     case EXPIRES_DAILY:
         at_s = expires_next(now_s, expires->seconds);
         if (at_s >= 0)
             expires_at(head, at_s, at_s - now_s, false);
-        return;
+        return at_s >= 0;
     case EXPIRES_MODIFIED:
         if (x->answer.modified_s >= 0 && expires->seconds != 0)
             at_s = x->answer.modified_s + expires->seconds;
@@ -76,15 +76,16 @@ static void expires_by(struct exchange *x, const struct conf_expires *expires, s
         break;
     }
     expires_at(head, at_s, at_s - now_s, expires->seconds < 0);
+    return true;
 }
 
-void expires_add(struct exchange *x, struct builder *head)
+bool expires_add(struct exchange *x, struct builder *head)
 {
     struct conf_expires expires = x->location->expires;
     if (expires.kind == EXPIRES_VARIABLE) {
         struct conf_str value = variable_expand(x, &expires.text);
         if (value.at == NULL || expires_parse(value, expires.modified, &expires) != NULL)
-            return;
+            return false;
     }
-    expires_by(x, &expires, head);
+    return expires_by(x, &expires, head);
 }

@@ -4,7 +4,7 @@
 
 #include "engine/http/exchange.h"
 
-/* Adds the headers Expires and Cache-Control, if the location says so. */
-void expires_add(struct exchange *x, struct builder *head);
+/* Adds the headers Expires and Cache-Control, if the location says so. Did it? */
+bool expires_add(struct exchange *x, struct builder *head);
 
 #endif

@@ -1,6 +1,4 @@
 /* Variables: what is answered, as far as it is known. */
-#include <strings.h>
-
 #include "engine/http/limits.h"
 #include "engine/http/variables_impl.h"
 
@@ -27,19 +25,38 @@ GETTER(bytes_sent)
     return variable_number(x, x->bytes_sent);
 }
 
-/* The answer's head is text already: its lines are searched rather than kept twice. */
-GETTER(sent_http)
+/* The value of a line in a head's text. */
+static struct conf_str line_value(struct conf_str text, struct conf_str name)
 {
-    struct conf_str rest = x->answer.head;
-    while (rest.len > 0) {
-        struct conf_str value = str_cut(&rest, '\n');
-        struct conf_str name = str_cut(&value, ':');
-        if (name.len == argument.len && strncasecmp(name.at, argument.at, name.len) == 0) {
+    while (text.len > 0) {
+        struct conf_str value = str_cut(&text, '\n');
+        if (str_equal_nocase(str_cut(&value, ':'), name)) {
             value.len -= value.len > 0; /* the CR */
             return str_trim(value);
         }
     }
     return variable_none;
+}
+
+/* Of an answer whose head is not written yet: what expires and add_header may ask for. */
+static struct conf_str coming_value(struct exchange *x, struct conf_str name)
+{
+    const struct answer *answer = &x->answer;
+    if (answer->content_type.len > 0 && str_equal_nocase(name, STR("content-type")))
+        return answer->content_type;
+    if (answer->length_known && str_equal_nocase(name, STR("content-length")))
+        return variable_number(x, answer->length);
+    for (size_t i = 0; i < answer->header_count; i++)
+        if (str_equal_nocase(answer->headers[i].name, name))
+            return answer->headers[i].value;
+    return line_value(answer->passed, name);
+}
+
+/* The answer's head is text already: its lines are searched rather than kept twice. */
+GETTER(sent_http)
+{
+    return x->answer.head.len > 0 ? line_value(x->answer.head, argument)
+                                  : coming_value(x, argument);
 }
 
 GETTER(status)

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/master/master_impl.h"
@@ -103,4 +104,5 @@ static void set_environment(const struct conf *conf)
     for (size_t i = 0; i < conf->env_count; i++)
         if (memchr(conf->env[i].at, '=', conf->env[i].len) != NULL)
             putenv((char *)conf->env[i].at);
+    tzset(); /* TZ may be another one now */
 }

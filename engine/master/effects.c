@@ -208,6 +208,7 @@ static void commit(struct master *m)
         master_sabotage_queue(m);
     m->current = m->trying;
     m->trying = (struct generation){0};
+    fault_allow(m->current.conf->fault_points);
     fault_identify(FAULT_ROLE_MASTER, -1, m->current.conf->generation);
     SCORE_SET(m->board->generation, m->current.conf->generation);
     SCORE_SET(m->board->workers, m->current.conf->workers);

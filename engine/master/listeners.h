@@ -28,7 +28,7 @@ struct listeners {
 
 /* What the error message of a failure says; the text is complete without FILE:LINE. */
 struct listeners_error {
-    char text[800];
+    char text[832];
 };
 
 /* Takes over sockets that this process was started with: the descriptors that are listed in

@@ -91,12 +91,8 @@ static bool start_conf(struct master *m, struct conf **conf)
         return false;
     }
     (*conf)->generation = 1;
-    if ((*conf)->workers > SUP_SLOTS_MAX)
-        refuse("worker_processes is above the limit of %d", SUP_SLOTS_MAX);
-    else if (!(*conf)->master_process)
-        refuse("\"master_process off\" is not supported: this server is its master; use "
-               "\"daemon off\" to stay in the foreground");
-    else if (open_error_log(options, *conf))
+    fault_allow((*conf)->fault_points);
+    if (open_error_log(options, *conf))
         return true;
     conf_free(*conf);
     return false;

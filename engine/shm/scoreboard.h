@@ -32,7 +32,7 @@
 enum {
     SCORE_SLOTS_MAX = 256, /* rows; old and new generation each take rows during a reload */
     SCORE_REPORTS = 16,
-    SCORE_VERSION = 1,
+    SCORE_VERSION = 2,
 };
 
 struct score_counters {
@@ -70,7 +70,7 @@ enum score_state {
 struct score_report {
     uint32_t generation; /* that it tried */
     uint32_t outcome;    /* enum hist_report */
-    char text[256];
+    char text[832];      /* room for a whole error of a configuration */
 };
 
 struct scoreboard {

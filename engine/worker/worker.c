@@ -35,6 +35,7 @@ static void worker_say(struct worker *w, enum channel_kind kind);
 int worker_run(const struct worker_args *args)
 {
     struct worker *w = sys_calloc(1, sizeof *w);
+    fault_allow(args->conf->fault_points);
     fault_identify(FAULT_ROLE_WORKER, args->slot, args->generation);
     hist_forget(&hist_self);
     if (hist_open_env(&hist_self, "worker", HIST_WORKER) < 0)

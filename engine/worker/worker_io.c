@@ -151,9 +151,12 @@ static bool io_begin_request(struct turn *t)
         return false;
     }
     const struct conf_server *server = c->client.listen->default_server;
+    size_t line = server->large_buffer_size, first = server->client_header_buffer_size;
+    size_t head = line * server->large_buffer_count;
+    /* What fits into the first buffer needs no large one. */
     const struct http1_limits limits = {
-        .line_bytes = (uint32_t)server->large_buffer_size,
-        .head_bytes = (uint32_t)(server->large_buffer_size * server->large_buffer_count),
+        .line_bytes = (uint32_t)(line > first ? line : first),
+        .head_bytes = (uint32_t)(head > first ? head : first),
     };
     struct exchange *x = &c->flight->x;
     http1_init(&x->head, &limits, x->headers, EXCHANGE_HEADERS_MAX);

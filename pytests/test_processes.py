@@ -1,0 +1,112 @@
+"""What the main level says about the worker processes shows in the processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from test_master import Engine, children, engine, until  # noqa: F401  (engine is a fixture)
+
+
+def worker(engine: Engine) -> int:
+    return engine.status()["workers"][0]["pid"]
+
+
+def limits(pid: int) -> dict[str, str]:
+    """Soft limits by their names."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    return {line[:26].strip(): line[26:].split()[0] for line in lines}
+
+
+def test_limits_priority_and_folder_of_workers(engine: Engine) -> None:
+    folder = engine.folder / "cores"
+    folder.mkdir()
+    engine.write(workers=1, main=f"""worker_rlimit_nofile 500; worker_rlimit_core 0;
+        working_directory {folder}; worker_priority 5; pcre_jit off; keepalive_handover off;""")
+    master = engine.start()
+    pid = worker(engine)
+    found = limits(pid)
+    assert (found["Max open files"], found["Max core file size"]) == ("500", "0")
+    assert Path(f"/proc/{pid}/cwd").resolve() == folder.resolve()
+    assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, master) + 5
+    assert limits(master)["Max open files"] != "500"
+
+
+def test_the_environment_is_what_is_configured(engine: Engine) -> None:
+    """The library that knows the time zone reads it from the worker's environment."""
+    engine.environment["TZ"] = "AAA+2"
+    engine.write(workers=1, server="location = /time { return 200 $time_iso8601; }")
+    engine.start()
+    assert engine.get("/time").endswith(b"-02:00")
+    engine.write(workers=1, main="env TZ=BBB-3;",
+                 server="location = /time { return 200 $time_iso8601; }")
+    assert engine.run("-s", "reload", "--wait").returncode == 0
+    assert engine.get("/time").endswith(b"+03:00")
+
+
+def test_the_wait_before_a_worker_is_replaced(engine: Engine) -> None:
+    """A first death is made good at once, one that follows soon waits."""
+    engine.write(workers=2, main="worker_respawn_backoff 1h 2h; reload_timeout 10s;")
+    master = engine.start()
+    until(lambda: len(children(master)) == 2, "two workers")
+
+    def kill(slot: int, count: int) -> None:
+        os.kill(next(row["pid"] for row in engine.status()["workers"] if row["slot"] == slot),
+                signal.SIGKILL)
+        until(lambda: engine.status()["master"]["crashes"] == count, "the death is noticed")
+    kill(1, 1)
+    until(lambda: len(children(master)) == 2 and len(engine.status()["workers"]) == 2,
+          "two workers again")
+    kill(1, 2)
+    assert len(children(master)) == 1 and len(engine.status()["workers"]) == 1
+    engine.write(workers=2)
+    assert engine.run("-s", "reload", "--wait").returncode == 0  # and that ends the wait
+    until(lambda: len(children(master)) == 2, "two workers")
+
+
+def test_so_many_generations_live_at_once(engine: Engine) -> None:
+    """A reload that would make one more waits until the oldest has gone."""
+    slow = "location = /slow { test_handler delay; }"
+    engine.write(workers=1, main="reload_generations 2;", server=slow)
+    engine.start()
+    with socket.create_connection(("127.0.0.1", engine.port.number), 20) as client:
+        client.sendall(b"GET /slow?ms=3600000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: engine.status()["total"]["writing"] == 2, "the slow request is under way")
+        label = engine.write(workers=1, main="reload_generations 2;", server=slow)
+        assert engine.run("-s", "reload", "--wait").returncode == 0 and engine.answer() == label
+        engine.write(workers=1, main="reload_generations 2;")
+        assert engine.run("-s", "reload").returncode == 0
+        until(lambda: engine.status()["master"]["reloads_asked"] == 2, "the second is asked for")
+        assert engine.answer() == label and len(children(engine.named())) == 2
+    until(lambda: engine.answer() == label + 1, "the second reload, once the client has gone")
+
+
+@pytest.mark.parametrize("setting, crashes", [("on", 1), ("off", 0)])
+def test_fault_points_may_be_off(engine: Engine, setting: str, crashes: int) -> None:
+    engine.arm("worker.request crash=SEGV nth=3")
+    engine.write(workers=1, main=f"fault_points {setting};")
+    engine.start()
+    for _ in range(6):
+        engine.answer()
+    until(lambda: engine.answer() is not None, "it serves")
+    assert engine.status()["master"]["crashes"] == crashes
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_many_connections_at_once(engine: Engine, setting: str) -> None:
+    text = (engine.folder / "server.conf").read_text()
+    events = (f"events {{ worker_connections 64; multi_accept {setting}; use epoll;"
+              f"accept_mutex {setting}; accept_mutex_delay 100ms; }}")
+    (engine.folder / "server.conf").write_text(
+        text.replace("events { worker_connections 64; }", events))
+    engine.start()
+    clients = [socket.create_connection(("127.0.0.1", engine.port.number), 20) for _ in range(40)]
+    for client in clients:
+        client.sendall(b"GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    for client in clients:
+        with client:
+            assert b" 200 OK\r\n" in b"".join(iter(lambda: client.recv(4096), b""))

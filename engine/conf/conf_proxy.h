@@ -136,7 +136,7 @@ struct conf_proxy {
     uint32_t next; /* enum conf_proxy_next */
     uint32_t next_tries;
     uint64_t next_timeout_ns;
-    bool socket_keepalive;
+    bool ignore_client_abort, socket_keepalive;
     /* TLS, where tls is set or variables may ask for it */
     size_t tls_index; /* in conf.client_tls */
     struct conf_text ssl_name;

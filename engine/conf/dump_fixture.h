@@ -208,8 +208,8 @@ static inline void dump_proxy(const struct conf_proxy *proxy)
         (unsigned)proxy->max_temp_file_size, proxy->temp_path.at, ms(proxy->connect_timeout_ns),
         ms(proxy->send_timeout_ns), ms(proxy->read_timeout_ns), proxy->next,
         ms(proxy->next_timeout_ns), proxy->next_tries);
-    put("intercept=%d socket_keepalive=%d redirect=", proxy->intercept_errors,
-        proxy->socket_keepalive);
+    put("intercept=%d ignore_abort=%d socket_keepalive=%d redirect=", proxy->intercept_errors,
+        proxy->ignore_client_abort, proxy->socket_keepalive);
     for (size_t i = 0; i < proxy->redirect_count; i++)
         put("%s>%s,", proxy->redirects[i].from.segments[0].text.at,
             proxy->redirects[i].to.segments[0].text.at);

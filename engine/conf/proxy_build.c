@@ -298,6 +298,7 @@ static void build_scalars(const struct scope *scope, struct conf_proxy *proxy)
     proxy->ssl_name = scope_value(scope, D_proxy_ssl_name)->compiled;
     proxy->ssl_server_name = scope_number(scope, D_proxy_ssl_server_name) != 0;
     proxy->ssl_session_reuse = scope_number(scope, D_proxy_ssl_session_reuse) != 0;
+    proxy->ignore_client_abort = scope_number(scope, D_proxy_ignore_client_abort) != 0;
     proxy->socket_keepalive = scope_number(scope, D_proxy_socket_keepalive) != 0;
 }
 

@@ -70,7 +70,7 @@ enum conn_state {
     E(BYTES, "bytes", "recv gave bytes")                                                           \
     E(EMPTY, "empty", "recv had nothing yet")                                                      \
     E(END, "end", "recv returned 0: the client will send no more")                                 \
-    E(RESET, "reset", "ECONNRESET or EPIPE")                                                       \
+    E(RESET, "reset", "ECONNRESET or EPIPE, or it has left and the handler need not go on")        \
     E(ERROR, "error", "another failure of a call on the socket")                                   \
     E(HEAD_MORE, "head-more", "the parser wants more")                                             \
     E(HEAD_DONE, "head-done", "a head is complete (flags KEEP_ALIVE, HAS_BODY, EXPECTS)")          \

@@ -202,6 +202,13 @@ static inline bool exchange_answered(const struct exchange *x)
     return x->answer.status != 0;
 }
 
+/* The client has gone: what the log says of a request that it has no answer for. */
+static inline void exchange_abandon(struct exchange *x, int status)
+{
+    if (x->location != NULL && !exchange_answered(x))
+        x->answer.status = status;
+}
+
 /* Can only the connection's end show where the answer ends? */
 bool exchange_must_close(const struct exchange *x);
 /* Formats the answer's head; `close` says whether the connection ends after it. NULL: no memory. */

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,12 @@ int sys_socket_error(int fd)
     socklen_t len = sizeof error;
     int result = (int)result_of(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len));
     return result < 0 ? result : -error;
+}
+
+bool sys_peer_has_ended(int fd)
+{
+    struct pollfd socket = {.fd = fd, .events = POLLRDHUP};
+    return poll(&socket, 1, 0) > 0;
 }
 
 int sys_getsockname(int fd, struct sockaddr_storage *addr, socklen_t *len)

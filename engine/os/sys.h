@@ -21,7 +21,8 @@ int sys_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int sys_listen(int fd, int backlog);
 int sys_accept_queue(int fd); /* how many wait to be accepted; TCP only */
 int sys_connect(int fd, const struct sockaddr *addr, socklen_t len);
-int sys_socket_error(int fd); /* SO_ERROR: 0, or a negative errno */
+int sys_socket_error(int fd);    /* SO_ERROR: 0, or a negative errno */
+bool sys_peer_has_ended(int fd); /* whatever is still to be read */
 int sys_setsockopt_int(int fd, int level, int name, int value);
 int sys_getsockopt_int(int fd, int level, int name, int *value);
 int sys_getsockname(int fd, struct sockaddr_storage *addr, socklen_t *len);

@@ -140,6 +140,11 @@ static void connection_happen(struct connection *c, enum conn_event_kind kind, u
     turn_run(&turn);
 }
 
+static bool connection_is_left(const struct connection *c)
+{
+    return c->flight != NULL && upstream_client_has_left(c);
+}
+
 static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
 {
     struct connection *c = io->data;
@@ -152,8 +157,8 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
     struct turn turn = {.c = c};
     if (revents & EV_WRITE & c->events)
         turn_push(&turn, CONN_EV_WRITABLE, 0);
-    else if (revents & EV_READ & c->events)
-        turn_push(&turn, CONN_EV_READABLE, 0); /* level-triggered: it waits for another turn */
+    else if (revents & EV_READ & c->events) /* level-triggered: it waits for another turn */
+        turn_push(&turn, connection_is_left(c) ? CONN_EV_RESET : CONN_EV_READABLE, 0);
     turn_run(&turn);
 }
 
@@ -398,6 +403,8 @@ static void connection_close(struct turn *t, const struct conn_effect *effect)
     if (effect->kind == CONN_DO_CLOSE && !midway) /* nobody shall take half an answer for whole */
         wire_say_goodbye(c);
     shake_end(c);
+    if (midway && effect->why == CONN_WHY_PEER)
+        exchange_abandon(&c->flight->x, http1_body_done(&c->flight->body) ? 499 : 400);
     if (effect->kind == CONN_DO_RESET)
         sys_close_reset(c->client.fd);
     else

@@ -267,6 +267,8 @@ bool io_buffered(const struct connection *c);
 /* After each call of exchange_*: asks a server if the exchange wants one, sends what has come of a
  * streamed body. Afterwards there may be an answer. */
 void upstream_attend(struct turn *t);
+/* Has the client gone, and is its request (there is one) worth nothing without it? */
+bool upstream_client_has_left(const struct connection *c);
 /* The request needs its server no more. */
 void upstream_drop(struct flight *flight);
 /* Gets the next piece of a BODY_UPSTREAM for the client; what was got before is sent. */

@@ -22,6 +22,26 @@ static struct uplink *link_of(const struct turn *t)
     return t->c->flight->x.talk->link;
 }
 
+/* Whose request waits for a server, or for its turn, is asked for with every request; who reads an
+ * answer of our own is found out by sending. */
+bool upstream_client_has_left(const struct connection *c)
+{
+    const struct flight *flight = c->flight;
+    if (flight->over)
+        return false;
+    const struct exchange *x = &flight->x;
+    const struct talk *talk = x->talk;
+    bool waits = c->conn.state == CONN_EXECUTING && x->handler == NULL;
+    bool asks =
+        talk != NULL && !talk->conf->ignore_client_abort &&
+        (c->conn.state == CONN_EXECUTING || (c->conn.state == CONN_WRITING && talk->link != NULL));
+    if ((!waits && !asks) || !sys_peer_has_ended(c->client.fd))
+        return false;
+    exchange_log(x, LEVEL_INFO, "client prematurely closed connection%s",
+                 asks ? ", so upstream connection is closed too" : "");
+    return true;
+}
+
 void upstream_drop(struct flight *flight)
 {
     struct talk *talk = flight->x.talk;

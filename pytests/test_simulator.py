@@ -14,7 +14,8 @@ from masterwork.schedule import Schedule, postfix, why_not
 from masterwork.stories import all_stories, find_story
 from masterwork.targets import find_target
 
-KEYS = {"seeds", "violations", "events", "wall_s", "events_per_s", "simulated_s", "history_hash"}
+KEYS = {"seeds", "violations", "events", "wall_s", "events_per_s", "simulated_s", "times_real",
+        "history_hash"}
 
 
 def sim(*arguments: str, code: int = 0) -> str:
@@ -36,6 +37,18 @@ def test_a_swarm_repeats_itself_whatever_the_jobs():
     assert other["not_repeatable"] == 0
     assert one["history_hash"] == other["history_hash"]
     assert one["history_hash"] != swarm("--seeds", "2..81")["history_hash"]
+
+
+def test_a_run_says_how_fast_it_was(tmp_path):
+    """Four workers at 100 requests a second over kept connections, the judge reading."""
+    schedule = tmp_path / "steady.schedule"
+    schedule.write_text("mw-sim schedule\nseed 7\nworkers 4\nbaseline 30s\n"
+                        "load pooled pooled rate=100.000 clients=16\n")
+    run = json.loads(sim("run", str(schedule), "--json"))
+    assert run["simulated_s"] > 30 and run["requests"] > 3000
+    assert run["times_real"] == pytest.approx(run["simulated_s"] / run["cpu_s"])
+    assert run["events_per_s"] == pytest.approx(run["events"] / run["cpu_s"])
+    assert run["events"] / run["requests"] < 8, "timers that find nothing to do are events again"
 
 
 def test_what_is_found_is_made_small_kept_and_repeated(tmp_path):

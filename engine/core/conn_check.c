@@ -8,21 +8,26 @@
 #define IN(set, state) (((set) >> (state)&1u) != 0)
 #define STATE(symbol) (1u << CONN_##symbol)
 
-/* Which states may have which flag. */
-static const struct {
-    unsigned flag, states;
-} allowed[] = {
-    {WRITE_WATCHED,
-     STATE(SHAKING) | STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(TUNNEL)},
-    {LAST_LOOK, STATE(FRESH) | STATE(IDLE)},
-    {CLOSES, STATE(WRITING) | STATE(LINGERING)},
-    {BODY_LEFT,
-     STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(DISCARDING) | STATE(LINGERING)},
-    {UPGRADED, STATE(WRITING)},
-    {HELD, STATE(BODY)},
-    {RESPONDING, STATE(EXECUTING) | STATE(WRITING) | STATE(LINGERING)},
-    {ENDED, STATE(READING) | STATE(EXECUTING) | STATE(BODY) | STATE(WRITING) | STATE(TUNNEL)},
-};
+/* Which states may have which flag; those that are not named may be anywhere. */
+#define FLAGS(F, state)                                                                            \
+    F(state, WRITE_WATCHED,                                                                        \
+      STATE(SHAKING) | STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(TUNNEL))            \
+    F(state, LAST_LOOK, STATE(FRESH) | STATE(IDLE))                                                \
+    F(state, CLOSES, STATE(WRITING) | STATE(LINGERING))                                            \
+    F(state, BODY_LEFT,                                                                            \
+      STATE(BODY) | STATE(EXECUTING) | STATE(WRITING) | STATE(DISCARDING) | STATE(LINGERING))      \
+    F(state, UPGRADED, STATE(WRITING))                                                             \
+    F(state, HELD, STATE(BODY))                                                                    \
+    F(state, RESPONDING, STATE(EXECUTING) | STATE(WRITING) | STATE(LINGERING))                     \
+    F(state, ENDED,                                                                                \
+      STATE(READING) | STATE(EXECUTING) | STATE(BODY) | STATE(WRITING) | STATE(TUNNEL))
+
+/* The same the other way round: the simulation looks after each step. */
+#define F(state, flag, states) | (IN(states, CONN_##state) ? 0 : (flag))
+#define S(symbol, word, meaning) [CONN_##symbol] = 0 FLAGS(F, symbol),
+static const uint16_t forbidden[CONN_STATE_COUNT] = {CONN_STATES(S)};
+#undef S
+#undef F
 
 enum {
     WATCHES_INPUT = STATE(FRESH) | STATE(IDLE) | STATE(DISCARDING) | STATE(LINGERING),
@@ -32,8 +37,7 @@ enum {
 void conn_check(const struct conn *c)
 {
     CORE_CHECK(c->limits && c->state < CONN_STATE_COUNT);
-    for (unsigned i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
-        CORE_CHECK(!(c->flags & allowed[i].flag) || IN(allowed[i].states, c->state));
+    CORE_CHECK(!(c->flags & forbidden[c->state]));
     CORE_CHECK(c->state != CONN_CLOSED || c->flags == 0);
     CORE_CHECK(!IN(WATCHES_INPUT, c->state) || c->flags & READ_WATCHED);
     CORE_CHECK(c->state != CONN_SHAKING ||

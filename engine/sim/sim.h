@@ -32,7 +32,7 @@ enum {
 struct sim_connection {
     struct conn conn;
     struct kernel_segment head; /* of the request under way */
-    uint64_t wake_ns, timer_ns; /* of the handler, 0 none; the timer that is set, 0 none */
+    uint64_t wake_ns, timer_ns; /* when the handler goes on, and its timer; 0 none */
     uint64_t last_req;
     uint32_t number; /* the history's */
     uint32_t body_come, body_left;
@@ -55,7 +55,8 @@ enum sim_stage { SIM_BOOTS, SIM_READIES, SIM_SERVES, SIM_LEFT };
 struct sim_worker {
     struct adm adm;
     struct conn_limits limits;
-    uint64_t adm_timer_ns, ready_retry_ns;
+    uint64_t adm_timer_ns; /* 0: none is set */
+    uint64_t due_timer_ns; /* for the first of the connections whose time is over; 0 none */
     uint32_t generation, config;
     unsigned process;
     int16_t slot;
@@ -112,7 +113,8 @@ struct sim_client {
     unsigned connection;
     uint32_t body_left; /* of a body that is sent slowly */
     uint32_t number, requests, last_pid, last_gen, next_free;
-    uint64_t connect_ns, since_ns, timer_ns;
+    uint64_t connect_ns, since_ns;
+    uint64_t due_at_ns; /* when to look after it; 0 never */
     uint64_t req, due_ns, req_begun_ns, last_req;
     uint16_t flags;
 };
@@ -129,6 +131,7 @@ struct sim_load_state {
 struct sim_clients {
     struct sim_client at[SIM_CLIENTS_MAX];
     uint32_t used, free, number;
+    uint64_t timer_ns; /* for the first of those who must be looked after; 0 none */
     uint64_t req, requests, failed;
     bool stopped, paused; /* for good; while it is quiet */
     struct sim_load_state loads[SIM_LOADS_MAX];
@@ -289,7 +292,7 @@ void sim_worker_heartbeat(struct sim *s, struct sim_worker *w);
 uint64_t sim_worker_beat(const struct sim *s, unsigned process);
 
 /* sim_connection.c */
-enum { SIM_TAG_CONNECTION = 16 };
+enum { SIM_TAG_DUE = 6, SIM_TAG_CONNECTION = 16 };
 void sim_connection_open(struct sim *s, struct sim_worker *w, int fd);
 void sim_connection_happen(struct sim *s, struct sim_worker *w, struct sim_connection *c,
                            enum conn_event_kind kind, unsigned flags);
@@ -297,6 +300,8 @@ void sim_connection_noted(struct sim *s, struct sim_worker *w, const struct kern
 void sim_connections_tell(struct sim *s, struct sim_worker *w, enum conn_event_kind kind);
 void sim_connections_relieve(struct sim *s, struct sim_worker *w, uint32_t count);
 void sim_connections_resume(struct sim *s, struct sim_worker *w);
+/* The timer for those whose time is over has come. */
+void sim_connections_due(struct sim *s, struct sim_worker *w);
 
 /* sim_client.c */
 void sim_clients_start(struct sim *s);
@@ -308,7 +313,7 @@ void sim_load_stop(struct sim *s, unsigned load);
 void sim_load_rate(struct sim *s, unsigned load, uint32_t rate_milli);
 void sim_client_event(struct sim *s, uint32_t client, enum kernel_client_event event,
                       const struct kernel_segment *segment);
-void sim_client_timer(struct sim *s, uint32_t client);
+void sim_clients_timer(struct sim *s);
 void sim_clients_close_held(struct sim *s);
 
 /* sim_director.c */

@@ -83,12 +83,21 @@ static void free_client(struct sim *s, struct sim_client *c)
     s->clients.free = index_of(s, c) + 1;
 }
 
+static void set_timer(struct sim *s, uint64_t at_ns)
+{
+    if (s->clients.timer_ns != 0 && s->clients.timer_ns <= at_ns)
+        return;
+    s->clients.timer_ns = at_ns;
+    kernel_outside(&s->kernel, at_ns, SIM_OUT_CLIENT, 0);
+}
+
+/* Who is to be looked after sooner already, is so; what there is to do then is seen then. */
 static void arm(struct sim *s, struct sim_client *c, uint64_t at_ns)
 {
-    if (c->timer_ns != 0 && c->timer_ns <= at_ns)
+    if (c->due_at_ns != 0 && c->due_at_ns <= at_ns)
         return;
-    c->timer_ns = at_ns;
-    kernel_outside(&s->kernel, at_ns, SIM_OUT_CLIENT, c->number);
+    c->due_at_ns = at_ns;
+    set_timer(s, at_ns);
 }
 
 static struct sim_client *connect_client(struct sim *s, unsigned load)
@@ -395,13 +404,10 @@ void sim_client_event(struct sim *s, uint32_t client, enum kernel_client_event e
 /* ---- patience ---------------------------------------------------------------------------------
  */
 
-void sim_client_timer(struct sim *s, uint32_t client)
+static void look_after(struct sim *s, struct sim_client *c)
 {
-    struct sim_client *c = &s->clients.at[client & (SIM_CLIENTS_MAX - 1)];
     uint64_t now_ns = s->kernel.now_ns;
-    if (c->number != client || c->state == CLIENT_FREE || c->timer_ns > now_ns)
-        return;
-    c->timer_ns = 0;
+    c->due_at_ns = 0;
     if (c->state == CLIENT_CONNECTS) {
         connect_failed(s, c, ETIMEDOUT);
     } else if (c->state == CLIENT_LEAVES && now_ns - c->since_ns >= patience(s, c)) {
@@ -416,6 +422,24 @@ void sim_client_timer(struct sim *s, uint32_t client)
     } else if (c->state == CLIENT_LEAVES) {
         arm(s, c, c->since_ns + patience(s, c));
     }
+}
+
+/* Hardly anybody's patience ends, so one timer serves all. */
+void sim_clients_timer(struct sim *s)
+{
+    uint64_t next_ns = KERNEL_NEVER_NS;
+    if (s->clients.timer_ns != s->kernel.now_ns)
+        return; /* a nearer one has replaced it */
+    s->clients.timer_ns = 0;
+    for (uint32_t i = 0; i < s->clients.used; i++) {
+        struct sim_client *c = &s->clients.at[i];
+        if (c->state != CLIENT_FREE && c->due_at_ns != 0 && c->due_at_ns <= s->kernel.now_ns)
+            look_after(s, c);
+        if (c->state != CLIENT_FREE && c->due_at_ns != 0 && c->due_at_ns < next_ns)
+            next_ns = c->due_at_ns;
+    }
+    if (next_ns != KERNEL_NEVER_NS)
+        set_timer(s, next_ns);
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------

@@ -105,17 +105,25 @@ static uint32_t sabotages(struct turn *t, enum conn_event_kind kind)
     return bits;
 }
 
-/* A timer that comes too early is left alone: deadlines move with each request. */
+/* Deadlines move with each request and hardly ever come, so one timer serves all of a worker; one
+ * that comes too early is left alone. */
+static void arm_due(struct sim *s, struct sim_worker *w, uint64_t due_ns)
+{
+    if (due_ns == CONN_NEVER_NS || (w->due_timer_ns != 0 && w->due_timer_ns <= due_ns))
+        return;
+    w->due_timer_ns = due_ns;
+    kernel_timer(&s->kernel, w->process, due_ns, SIM_TAG_DUE);
+}
+
 static void arm(struct turn *t)
 {
     struct sim_connection *c = t->c;
-    uint64_t due_ns = conn_next_deadline_ns(&c->conn);
-    if (c->wake_ns != 0 && c->wake_ns < due_ns)
-        due_ns = c->wake_ns;
-    if (due_ns == CONN_NEVER_NS || (c->timer_ns != 0 && c->timer_ns <= due_ns))
-        return;
-    c->timer_ns = due_ns;
-    kernel_timer(&t->s->kernel, t->w->process, due_ns, tag_of(t));
+    if (c->wake_ns != c->timer_ns) {
+        c->timer_ns = c->wake_ns;
+        if (c->wake_ns != 0)
+            kernel_timer(&t->s->kernel, t->w->process, c->wake_ns, tag_of(t));
+    }
+    arm_due(t->s, t->w, conn_next_deadline_ns(&c->conn));
 }
 
 static void run(struct turn *t)
@@ -327,15 +335,31 @@ void sim_connection_noted(struct sim *s, struct sim_worker *w, const struct kern
     if (note->item == KERNEL_READABLE) {
         if (c->reads)
             push(&t, CONN_EV_READABLE, 0);
-    } else if (c->timer_ns == 0 || c->timer_ns > s->kernel.now_ns) {
-        return; /* an earlier connection's, or one that a nearer deadline has replaced */
+    } else if (c->wake_ns == 0 || c->wake_ns > s->kernel.now_ns) {
+        return; /* an earlier connection's, or an earlier request's */
     } else {
-        c->timer_ns = 0;
-        push(&t, CONN_EV_TIMER, 0);
-        if (c->wake_ns != 0 && c->wake_ns <= s->kernel.now_ns)
-            wake(&t);
+        wake(&t);
     }
     run(&t);
+}
+
+void sim_connections_due(struct sim *s, struct sim_worker *w)
+{
+    uint64_t next_ns = CONN_NEVER_NS;
+    if (w->due_timer_ns == 0 || w->due_timer_ns > s->kernel.now_ns)
+        return;
+    w->due_timer_ns = 0;
+    for (uint32_t i = 0; i < w->connection_high && kernel_alive(&s->kernel, w->process); i++) {
+        struct sim_connection *c = &w->connections[i];
+        if (c->conn.state == CONN_CLOSED)
+            continue;
+        if (conn_next_deadline_ns(&c->conn) <= s->kernel.now_ns)
+            sim_connection_happen(s, w, c, CONN_EV_TIMER, 0);
+        else if (conn_next_deadline_ns(&c->conn) < next_ns)
+            next_ns = conn_next_deadline_ns(&c->conn);
+    }
+    if (kernel_alive(&s->kernel, w->process))
+        arm_due(s, w, next_ns);
 }
 
 /* Requests that were about to be executed when the worker began to hang. */

@@ -331,7 +331,7 @@ void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a)
         sim_client_arrival(s, a);
         break;
     case SIM_OUT_CLIENT:
-        sim_client_timer(s, a);
+        sim_clients_timer(s);
         break;
     case SIM_OUT_SAMPLE:
         sim_watch_sample(s);

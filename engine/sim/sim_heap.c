@@ -18,6 +18,7 @@ void sim_heap_init(struct sim_heap *h)
 {
     h->order = h->count = h->far = h->spare = h->used = 0;
     h->bucket = 0;
+    h->has_next = false;
     memset(h->heads, 0, sizeof(h->heads));
     memset(h->full, 0, sizeof(h->full));
 }
@@ -31,11 +32,11 @@ static void put_away(struct sim_heap *h, const struct sim_event *event, uint64_t
     if (place == SIM_HEAP_MAX)
         abort();
     if (h->spare != 0)
-        h->spare = h->next[place];
+        h->spare = h->after[place];
     else
         h->used++;
     h->waiting[place] = *event;
-    h->next[place] = h->heads[slot];
+    h->after[place] = h->heads[slot];
     h->heads[slot] = place + 1;
     h->full[slot / 64] |= UINT64_C(1) << slot % 64;
     h->far++;
@@ -89,8 +90,8 @@ static void come_near(struct sim_heap *h)
     while (place_after != 0) {
         uint32_t at = place_after - 1;
         struct sim_event event = h->waiting[at];
-        place_after = h->next[at];
-        h->next[at] = h->spare;
+        place_after = h->after[at];
+        h->after[at] = h->spare;
         h->spare = at + 1;
         h->far--;
         place(h, &event);
@@ -100,14 +101,31 @@ static void come_near(struct sim_heap *h)
 /* ---- near -------------------------------------------------------------------------------------
  */
 
+static bool is_first(const struct sim_heap *h, const struct sim_event *event)
+{
+    if (h->count > 0)
+        return before(event, &h->at[0]);
+    return event->t_ns >> SIM_BUCKET_SHIFT <= h->bucket || h->far == 0;
+}
+
 void sim_heap_push(struct sim_heap *h, struct sim_event event)
 {
     event.order = h->order++;
-    place(h, &event);
+    if (h->has_next && before(&event, &h->next)) {
+        place(h, &h->next);
+        h->next = event;
+    } else if (!h->has_next && is_first(h, &event)) {
+        h->has_next = true;
+        h->next = event;
+    } else {
+        place(h, &event);
+    }
 }
 
 const struct sim_event *sim_heap_first(struct sim_heap *h)
 {
+    if (h->has_next)
+        return &h->next;
     while (h->count == 0) {
         if (h->far == 0)
             return NULL;
@@ -128,6 +146,10 @@ static uint32_t first_child(const struct sim_heap *h, uint32_t i)
 
 void sim_heap_pop(struct sim_heap *h)
 {
+    if (h->has_next) {
+        h->has_next = false;
+        return;
+    }
     struct sim_event last = h->at[--h->count];
     uint32_t i = 0;
     while (i * CHILDREN + 1 < h->count) {

@@ -1,8 +1,8 @@
 /* What will happen when: a bounded set of events, earliest first, equal times in order of entry.
  *
- * Most of what is put in is a timeout that will find nothing to do. So only what is near is kept in
- * a heap; what is further away waits unsorted, in buckets of about 17 ms, until its time comes
- * near. */
+ * Much of what is put in comes before all else that waits: it is kept by itself. What is near is
+ * kept in a heap; what is further away waits unsorted, in buckets of about 17 ms, until its time
+ * comes near. */
 #ifndef ENGINE_SIM_SIM_HEAP_H
 #define ENGINE_SIM_SIM_HEAP_H
 
@@ -26,15 +26,17 @@ struct sim_event {
 
 struct sim_heap {
     uint32_t order;
+    bool has_next;   /* next is the earliest of all, and not in at[] */
     uint32_t count;  /* in at[] */
     uint32_t far;    /* in buckets */
     uint64_t bucket; /* the last one whose events are in at[]; they count from time 0 */
-    uint32_t spare;  /* the first free place in waiting[] + 1, then by next[]; 0 none */
+    uint32_t spare;  /* the first free place in waiting[] + 1, then by after[]; 0 none */
     uint32_t used;   /* of waiting[]; higher places were never used */
+    struct sim_event next;
     struct sim_event at[SIM_HEAP_MAX];
     uint32_t heads[SIM_BUCKETS]; /* of lists in waiting[]: place + 1; 0 empty */
     uint64_t full[SIM_BUCKETS / 64];
-    uint32_t next[SIM_HEAP_MAX];
+    uint32_t after[SIM_HEAP_MAX]; /* in its list: place + 1; 0 none */
     struct sim_event waiting[SIM_HEAP_MAX];
 };
 

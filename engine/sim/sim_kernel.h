@@ -84,12 +84,13 @@ enum kernel_segment_kind {
     SEGMENT_RST
 };
 enum kernel_segment_flag {
-    SEGMENT_CLOSES = 1, /* HEAD: the client wants no keep-alive; ANSWER: Connection: close */
-    SEGMENT_UNSAFE = 2, /* HEAD: POST */
-    SEGMENT_FIRST = 4,  /* ANSWER: its first bytes */
-    SEGMENT_LAST = 8,   /* ANSWER: its last bytes */
-    SEGMENT_LONG = 16,  /* HEAD: wants an answer that takes long to send */
-    SEGMENT_MIXED = 32, /* ANSWER: header and body name two configurations */
+    SEGMENT_CLOSES = 1,  /* HEAD: the client wants no keep-alive; ANSWER: Connection: close */
+    SEGMENT_UNSAFE = 2,  /* HEAD: POST */
+    SEGMENT_FIRST = 4,   /* ANSWER: its first bytes */
+    SEGMENT_LAST = 8,    /* ANSWER: its last bytes */
+    SEGMENT_LONG = 16,   /* HEAD: wants an answer that takes long to send */
+    SEGMENT_MIXED = 32,  /* ANSWER: header and body name two configurations */
+    SEGMENT_JOINED = 64, /* the kernel's own: the next one was sent at once and comes with it */
 };
 struct kernel_segment {
     uint8_t kind, flags;
@@ -121,9 +122,10 @@ struct kernel_file {
     uint16_t holds;    /* events under way, and the client */
     uint16_t watcher;  /* index of a process + 1; 0 nobody */
     uint16_t tag;
-    uint16_t peer;     /* CHANNEL: the other end; SOCKET: its listener */
-    uint16_t listener; /* LISTENER: index in listeners[] */
-    uint32_t client;   /* SOCKET: the client's own number */
+    uint16_t peer;            /* CHANNEL: the other end; SOCKET: its listener */
+    uint16_t listener;        /* LISTENER: index in listeners[] */
+    uint32_t client;          /* SOCKET: the client's own number */
+    uint64_t wire_ns, out_ns; /* when the last one was sent */
     struct kernel_segments in, out,
         wire; /* at the server; on the way to the client, to the server */
     uint8_t message_first, message_count; /* CHANNEL */

@@ -140,6 +140,16 @@ static struct kernel_segment take_segment(struct kernel_segments *s)
     return segment;
 }
 
+/* What is sent in one go travels together: true where it comes with the one before. */
+static bool is_joined(const struct kernel *k, struct kernel_segments *s, uint64_t *last_ns)
+{
+    bool joined = s->count > 0 && *last_ns == k->now_ns;
+    *last_ns = k->now_ns;
+    if (joined)
+        s->at[(s->first + s->count - 1u) % KERNEL_SEGMENTS_MAX].flags |= SEGMENT_JOINED;
+    return joined;
+}
+
 unsigned kernel_connect(struct kernel *k, uint16_t port, uint32_t client)
 {
     unsigned file = kernel_file_new(k, FILE_SOCKET);
@@ -194,7 +204,10 @@ static void take_syn(struct kernel *k, unsigned file, uint16_t port)
 void kernel_client_send(struct kernel *k, unsigned connection, const struct kernel_segment *segment)
 {
     struct kernel_file *f = &k->files[connection];
+    bool joined = is_joined(k, &f->wire, &f->wire_ns);
     *add_segment(&f->wire) = *segment;
+    if (joined)
+        return;
     f->holds++;
     kernel_event(k, k->now_ns + k->latency_ns, EVENT_TO_SERVER, connection, 0, 0);
 }
@@ -229,7 +242,10 @@ static void to_client(struct kernel *k, unsigned file, const struct kernel_segme
             answer_with_reset(k, file);
         return;
     }
+    bool joined = is_joined(k, &f->out, &f->out_ns);
     *add_segment(&f->out) = *segment;
+    if (joined)
+        return;
     f->holds++;
     kernel_event(k, k->now_ns + k->latency_ns, EVENT_TO_CLIENT, file, 0, 0);
 }
@@ -273,10 +289,9 @@ static void put_in(struct kernel_segments *in, const struct kernel_segment *segm
         *add_segment(in) = *segment;
 }
 
-static void arrive_at_server(struct kernel *k, unsigned file)
+static void segment_at_server(struct kernel *k, unsigned file, struct kernel_segment segment)
 {
     struct kernel_file *f = &k->files[file];
-    struct kernel_segment segment = take_segment(&f->wire);
     bool closed = f->accepted && f->refs == 0;
     if (segment.kind == SEGMENT_RST)
         f->reset_came = true;
@@ -286,34 +301,44 @@ static void arrive_at_server(struct kernel *k, unsigned file)
     } else if (segment.kind != SEGMENT_FIN && segment.kind != SEGMENT_RST) {
         send_fin_or_reset(k, file, true); /* nobody is there any more */
     }
-    kernel_file_unhold(k, file);
 }
 
-static void arrive_at_client(struct kernel *k, unsigned file)
+static void segment_at_client(struct kernel *k, unsigned file, struct kernel_segment segment)
 {
-    struct kernel_file *f = &k->files[file];
-    struct kernel_segment segment = take_segment(&f->out);
+    const struct kernel_file *f = &k->files[file];
     if (!f->client_gone) {
         enum kernel_client_event event = segment.kind == SEGMENT_FIN   ? CLIENT_EOF
                                          : segment.kind == SEGMENT_RST ? CLIENT_RESET
                                                                        : CLIENT_DATA;
         k->hooks.client(k, f->client, event, &segment);
     }
+}
+
+static void arrive(struct kernel *k, unsigned file, struct kernel_segments *wire,
+                   void (*come)(struct kernel *, unsigned, struct kernel_segment))
+{
+    bool joined;
+    do {
+        struct kernel_segment segment = take_segment(wire);
+        joined = segment.flags & SEGMENT_JOINED;
+        segment.flags &= (uint8_t)~SEGMENT_JOINED;
+        come(k, file, segment);
+    } while (joined);
     kernel_file_unhold(k, file);
 }
 
 void kernel_net_event(struct kernel *k, const struct sim_event *event)
 {
-    const struct kernel_file *f = &k->files[event->a];
+    struct kernel_file *f = &k->files[event->a];
     switch ((enum kernel_event_kind)event->kind) {
     case EVENT_SYN:
         take_syn(k, event->a, event->b);
         break;
     case EVENT_TO_SERVER:
-        arrive_at_server(k, event->a);
+        arrive(k, event->a, &f->wire, segment_at_server);
         break;
     case EVENT_TO_CLIENT:
-        arrive_at_client(k, event->a);
+        arrive(k, event->a, &f->out, segment_at_client);
         break;
     default:
         if (!f->client_gone)

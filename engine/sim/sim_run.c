@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "engine/sim/sim.h"
 
@@ -172,7 +173,7 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->master = &s->masters[0];
     s->clients.used = s->clients.free = s->clients.number = 0;
     memset(s->clients.loads, 0, sizeof(s->clients.loads));
-    s->clients.req = s->clients.requests = s->clients.failed = 0;
+    s->clients.timer_ns = s->clients.req = s->clients.requests = s->clients.failed = 0;
     s->clients.stopped = s->clients.paused = false;
     memset(&s->director, 0, sizeof(s->director));
     memset(&s->story, 0, sizeof(s->story));
@@ -230,10 +231,18 @@ static int open_history(struct sim *s, const char *folder)
     return -hist_open(&s->history, path, HIST_SIM);
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * SIM_SECOND + (uint64_t)t.tv_nsec;
+}
+
 void sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_outputs *outputs,
              struct sim_result *result)
 {
     *result = (struct sim_result){.error = 0};
+    uint64_t cpu_ns = thread_cpu_ns();
     reset(s, plan, outputs);
     if (outputs->history_path != NULL)
         result->error = open_history(s, outputs->history_path);
@@ -259,6 +268,7 @@ void sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_output
     result->requests = s->clients.requests;
     result->failed = s->clients.failed;
     result->broken = s->broken;
+    result->cpu_ns = thread_cpu_ns() - cpu_ns;
 }
 
 bool sim_failed(const struct sim *s, const struct sim_result *result, enum guarantee g)

@@ -20,6 +20,7 @@ struct sim_outputs {
 
 struct sim_result {
     uint64_t events, records, hash, simulated_ns, requests, failed;
+    uint64_t cpu_ns;   /* of this thread, which is all that does not repeat itself */
     uint32_t violated; /* guarantees */
     const char
         *broken; /* the sentence that did not hold; "progress: ..." of one that has stalled */

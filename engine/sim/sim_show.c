@@ -82,16 +82,19 @@ void sim_show_json(const struct sim *s, const struct sim_plan *plan, const struc
                    FILE *out)
 {
     char hash[17];
+    double cpu_s = (double)r->cpu_ns / 1e9;
     json_t *trouble = json_array();
     for (unsigned i = 0; sim_trouble(s, i) != NULL; i++)
         json_array_append_new(trouble, json_string(sim_trouble(s, i)));
     snprintf(hash, sizeof(hash), "%016llx", (ull)r->hash);
-    json_t *all = json_pack(
-        "{s:s, s:I, s:o?, s:o, s:o, s:I, s:I, s:I, s:f, s:s}", "story", plan->name, "seed",
-        (json_int_t)plan->seed, "broken", r->broken != NULL ? json_string(r->broken) : NULL,
-        "trouble", trouble, "guarantees", verdicts(sim_judge(s)), "requests",
-        (json_int_t)r->requests, "failed", (json_int_t)r->failed, "events", (json_int_t)r->events,
-        "simulated_s", (double)r->simulated_ns / 1e9, "history_hash", hash);
+    json_t *all = json_pack("{s:s, s:I, s:o?, s:o, s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s}",
+                            "story", plan->name, "seed", (json_int_t)plan->seed, "broken",
+                            r->broken != NULL ? json_string(r->broken) : NULL, "trouble", trouble,
+                            "guarantees", verdicts(sim_judge(s)), "requests",
+                            (json_int_t)r->requests, "failed", (json_int_t)r->failed, "events",
+                            (json_int_t)r->events, "simulated_s", (double)r->simulated_ns / 1e9,
+                            "cpu_s", cpu_s, "events_per_s", (double)r->events / cpu_s, "times_real",
+                            (double)r->simulated_ns / 1e9 / cpu_s, "history_hash", hash);
     json_dumpf(all, out, JSON_INDENT(1));
     fputc('\n', out);
     json_decref(all);

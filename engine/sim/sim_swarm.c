@@ -251,12 +251,13 @@ static void print_object(const struct sim_swarm *t, FILE *out)
                                       "violated", (json_int_t)t->violated[g], "first_seed",
                                       (json_int_t)t->first_seed[g]));
     json_t *all = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:s, s:o}", "seeds",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:o}", "seeds",
         (json_int_t)t->seeds, "violations", (json_int_t)t->violations, "no_progress",
         (json_int_t)t->stalled, "broken", (json_int_t)t->broken, "not_repeatable",
         (json_int_t)t->differ, "events", (json_int_t)t->events, "records", (json_int_t)t->records,
         "wall_s", t->wall_s, "events_per_s", (double)t->events / t->wall_s, "simulated_s",
-        (double)t->simulated_ns / 1e9, "history_hash", hash, "guarantees", guarantees);
+        (double)t->simulated_ns / 1e9, "times_real", (double)t->simulated_ns / 1e9 / t->wall_s,
+        "history_hash", hash, "guarantees", guarantees);
     json_dumpf(all, out, JSON_REAL_PRECISION(9));
     fputc('\n', out);
     json_decref(all);

@@ -101,7 +101,7 @@ void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row
     w->started = w->watched = w->orphaned = w->draining = w->looked_at = false;
     w->connection_high = 0;
     w->answers = 0;
-    w->adm_timer_ns = 0;
+    w->adm_timer_ns = w->due_timer_ns = 0;
     w->limits = limits_of(&s->plan);
     sim_fault_identify(s, process, FAULT_ROLE_WORKER, row->slot, row->generation);
     kernel_handle(&s->kernel, process, 0, 0);
@@ -198,6 +198,8 @@ static void timer_came(struct sim *s, struct sim_worker *w, uint16_t tag)
     } else if (tag == TAG_ADMISSION && w->adm_timer_ns <= s->kernel.now_ns) {
         w->adm_timer_ns = 0;
         sim_worker_happen(s, w, ADM_EV_TIMER, 0);
+    } else if (tag == SIM_TAG_DUE) {
+        sim_connections_due(s, w);
     }
 }
 

@@ -147,6 +147,11 @@ static void bad_config(void **state)
     VIOLATED(reload_bad_config,
              BAD_TOLD "2.3 client.connect_failed conn=5 slot=0 b=ECONNREFUSED a=1ms\n");
     VIOLATED(reload_bad_config, BAD_TOLD "2.3 fresh conn=5 req=5 end=eof-before-response\n");
+    /* Its worker had been told to go before, and had had its time. */
+    UNKNOWN(reload_bad_config,
+            BAD_TOLD "0.1 engine.tell pid=11 a=SIGQUIT\n"
+                     "0.1 engine.drain pid=11\n2 engine.accept pid=11 conn=5\n"
+                     "2 fresh conn=5 req=5 end=eof-before-response took=200ms\n");
     /* Nobody could be answered: the worker was killed. */
     UNKNOWN(reload_bad_config,
             BAD_TOLD "2.25 director.signal pid=11 a=SIGKILL b=worker\n2.2501 watch.exit pid=11 "

@@ -327,8 +327,7 @@ static void bad_client(struct judge_context *c, const struct hist_record *r)
         if (!b->served && (r->gen == 0 || !is_bad_gen(b, r->gen)))
             judge_seen(c, 1);
         b->served = true;
-    } else if (end_is_failure(w, r) &&
-               outside_cause(w, server_of(w, r), begun_of(w, r), r) == NULL) {
+    } else if (end_is_failure(w, r) && !end_has_reason(w, r)) {
         if (b->failures++ == 0)
             b->first_failure = *r;
     }

@@ -5,6 +5,7 @@
 
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
+#include "scenarios/judge/starts.h"
 
 #define MS(ns) ((double)(ns) / 1e6)
 typedef unsigned long long ull;
@@ -273,7 +274,7 @@ static void inert_observe(struct judge_context *c, const struct hist_record *r)
         inert_changed(c, r, "a process ended");
     else if (r->kind == HIST_WATCH_FORK && p != NULL && p->is_worker)
         inert_changed(c, r, "a process appeared");
-    else if (end_is_failure(w, r) && outside_cause(w, server_of(w, r), begun_of(w, r), r) == NULL)
+    else if (end_is_failure(w, r) && !end_has_reason(w, r))
         inert_changed(c, r, "a request failed");
     s->witnessed += r->kind == HIST_CLIENT_END && r->a == HIST_OK;
 }

@@ -124,3 +124,9 @@ bool cut_at_drain_bound(const struct world *w, const struct hist_record *end)
     const struct world_process *p = world_process(w, pid);
     return p != NULL && p->drain_ns != 0 && drain_bound_passed(w, pid, p->drain_ns, end->t_ns);
 }
+
+bool end_has_reason(const struct world *w, const struct hist_record *end)
+{
+    return world_idle_race(w, end) || cut_at_drain_bound(w, end) ||
+           outside_cause(w, server_of(w, end), begun_of(w, end), end) != NULL;
+}

@@ -40,5 +40,8 @@ bool cut_at_drain_bound(const struct world *w, const struct hist_record *end);
  * avoid? keepalive_timeout had passed; or, as the server's trace says, the connection had been idle
  * for a while when a drain's grace was over or its room was needed. */
 bool idle_close_was_due(const struct world *w, const struct hist_record *end);
+/* A request failed for a reason that has nothing to do with what is judged: it met the idle-close
+ * race, the drain of its process had had its time, or something from outside was done to that. */
+bool end_has_reason(const struct world *w, const struct hist_record *end);
 
 #endif

@@ -58,8 +58,7 @@ static void failed_end(struct judge_context *c, const struct hist_record *r)
     struct failed *f = c->state;
     const struct world *w = c->world;
     f->requests++;
-    if (end_is_failure(w, r) && !world_idle_race(w, r) && !cut_at_drain_bound(w, r) &&
-        outside_cause(w, server_of(w, r), begun_of(w, r), r) == NULL)
+    if (end_is_failure(w, r) && !end_has_reason(w, r))
         judge_violate(c, r, &f->u.asked, "a request ended as %s while a new binary failed to start",
                       hist_outcome_name((unsigned)r->a));
 }

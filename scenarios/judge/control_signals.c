@@ -80,24 +80,30 @@ static void early_signal(struct judge_context *c, const struct hist_record *r)
         (struct early_one){.signal = *r, .delay_ns = delayed ? slow->b & UINT32_MAX : 0};
 }
 
-static void early_judge(struct judge_context *c, size_t i, uint64_t now_ns, bool gone)
+static void early_judge(struct judge_context *c, size_t i, uint64_t now_ns, bool heard)
 {
     struct early *e = c->state;
     struct early_one one = e->waiting[i];
     uint64_t took_ns = now_ns - one.signal.t_ns;
     uint64_t bound_ns = c->world->param[HIST_P_CONTROL_BOUND] + one.delay_ns;
-    if (!gone && took_ns <= bound_ns)
+    if (!heard && took_ns <= bound_ns)
         return;
     early_drop(e, i);
     judge_seen(c, 1);
-    e->heard += gone;
-    e->worst_ns = gone && took_ns > e->worst_ns ? took_ns : e->worst_ns;
+    e->heard += heard;
+    e->worst_ns = heard && took_ns > e->worst_ns ? took_ns : e->worst_ns;
     if (took_ns > bound_ns)
         judge_violate(c, &one.signal, NULL,
                       "worker %u, not ready yet, was sent signal %llu and %s %.0f ms later; %.0f "
                       "ms are allowed",
-                      one.signal.pid, (ull)one.signal.a, gone ? "was gone only" : "was still there",
-                      MS(took_ns), MS(bound_ns));
+                      one.signal.pid, (ull)one.signal.a,
+                      heard ? "heeded it only" : "was still there", MS(took_ns), MS(bound_ns));
+}
+
+/* It is gone; or, if it was asked gently, it drains: it may have begun to serve meanwhile. */
+static bool has_effect(const struct hist_record *signal, const struct hist_record *r)
+{
+    return r->kind != HIST_ENGINE_DRAIN || signal->a == SIGQUIT;
 }
 
 static void early_observe(struct judge_context *c, const struct hist_record *r)
@@ -118,7 +124,7 @@ static void early_observe(struct judge_context *c, const struct hist_record *r)
         break;
     default:
         for (size_t i = e->count; i-- > 0;)
-            if (e->waiting[i].signal.pid == r->pid)
+            if (e->waiting[i].signal.pid == r->pid && has_effect(&e->waiting[i].signal, r))
                 early_judge(c, i, r->t_ns, true);
         break;
     }
@@ -131,13 +137,13 @@ static void early_finish(struct judge_context *c)
         judge_unknown(c, "the story states no bound for control signals");
     else if (c->result->checked == 0)
         judge_unknown(c, "no worker was told to go before it was ready");
-    judge_strength(c, "%llu workers told to go before they were ready, gone in %.1f ms at worst",
+    judge_strength(c, "%llu workers told to go before they were ready, heeding it within %.1f ms",
                    (ull)e->heard, MS(e->worst_ns));
 }
 
 static const unsigned early_kinds[] = {HIST_DIRECTOR_SIGNAL,    HIST_STORM_SIGNAL, HIST_ENGINE_TELL,
                                        HIST_FAULT_FIRED,        HIST_WATCH_TREE,   HIST_WATCH_EXIT,
-                                       HIST_ENGINE_WORKER_EXIT, HIST_NONE};
+                                       HIST_ENGINE_WORKER_EXIT, HIST_ENGINE_DRAIN, HIST_NONE};
 const struct checker judge_control_early_signal = {.kinds = early_kinds,
                                                    .state_size = sizeof(struct early),
                                                    .observe = early_observe,

@@ -87,6 +87,17 @@ static void early_signal_holds_when_heard_later(void **state)
               ENDS("9"));
 }
 
+/* It was told to accept, then to go: it drains, and somebody may have come in between. */
+static void early_signal_holds_when_a_drain_begins(void **state)
+{
+    (void)state;
+    HOLDS(control_early_signal, STORY_ENGINE BORN
+          "1.1 engine.tell pid=13 a=SIGQUIT\n1.2 engine.drain pid=13 a=1\n" LOOK("2.3") LEFT("2.4")
+              ENDS("9"));
+    VIOLATED(control_early_signal,
+             STORY_ENGINE BORN TERM("1.1") "1.2 engine.drain pid=13 a=1\n" LOOK("2.3") ENDS("9"));
+}
+
 static void early_signal_blames_the_deaf(void **state)
 {
     (void)state;
@@ -193,6 +204,7 @@ int main(void)
         cmocka_unit_test(escalation_blames_a_master_that_stops_at_a_word),
         cmocka_unit_test(escalation_needs_a_trace_and_somebody_stubborn),
         cmocka_unit_test(early_signal_holds_when_heard_later),
+        cmocka_unit_test(early_signal_holds_when_a_drain_begins),
         cmocka_unit_test(early_signal_blames_the_deaf),
         cmocka_unit_test(early_signal_is_about_those_that_are_not_ready),
         cmocka_unit_test(resize_holds_by_one),

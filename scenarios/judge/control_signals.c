@@ -154,9 +154,11 @@ const struct checker judge_control_early_signal = {.kinds = early_kinds,
 struct resize {
     struct rolls rolls;
     struct hist_record last; /* the last TTIN or TTOU */
-    uint64_t want;           /* workers there should be; 0 not known yet */
-    int64_t since_reload;    /* changes since the reload under way began */
-    bool to_judge, lost;     /* lost: WINCH or an upgrade came between, nobody can count */
+    /* Workers there should be; 0 not known yet. TTOU takes nothing from a single one, but does so
+     * from what TTIN adds where both are put off: then there are two right numbers. */
+    uint64_t want, want_most;
+    int64_t since_reload, since_least; /* changes since the reload under way began */
+    bool to_judge, lost; /* lost: WINCH or an upgrade came between, nobody can count */
     uint64_t signals, judged;
 };
 
@@ -173,6 +175,11 @@ static bool resize_heard(const struct world *w, const struct hist_record *r)
     return traced(w) ? r->kind == HIST_ENGINE_SIGNAL : r->kind == HIST_DIRECTOR_SIGNAL;
 }
 
+static uint64_t at_least_one(int64_t workers)
+{
+    return workers < 1 ? 1 : (uint64_t)workers;
+}
+
 static void resize_signal(struct resize *s, const struct world *w, const struct hist_record *r)
 {
     int64_t by = resized_by(r);
@@ -182,10 +189,11 @@ static void resize_signal(struct resize *s, const struct world *w, const struct 
     if (by == 0)
         return;
     if (s->want == 0)
-        s->want = w->param[HIST_P_WORKERS];
-    if (by > 0 || s->want > 1)
-        s->want += (uint64_t)by;
+        s->want = s->want_most = w->param[HIST_P_WORKERS];
+    s->want = at_least_one((int64_t)s->want + by);
+    s->want_most = at_least_one((int64_t)s->want_most + by);
     s->since_reload += by;
+    s->since_least = s->since_reload < s->since_least ? s->since_reload : s->since_least;
     s->signals++;
     s->last = *r;
     s->to_judge = true;
@@ -204,10 +212,18 @@ static void resize_tree(struct judge_context *c, const struct hist_record *r)
     s->to_judge = false;
     s->judged++;
     judge_seen(c, 1);
-    if (live != s->want)
+    if (live < s->want || live > s->want_most)
         judge_violate(c, &s->last, NULL,
                       "%llu workers serve %.0f ms after signal %llu, %llu are wanted", (ull)live,
                       MS(r->t_ns - s->last.t_ns), (ull)s->last.a, (ull)s->want);
+}
+
+/* The signals since it began, as one sum or one by one. */
+static void resize_reloaded(struct resize *s, int64_t config_workers)
+{
+    int64_t sum = config_workers + s->since_reload, least = config_workers + s->since_least;
+    s->want = config_workers == 0 ? 0 : at_least_one(sum);
+    s->want_most = config_workers == 0 ? 0 : at_least_one(least < 1 ? sum + 1 - least : sum);
 }
 
 static void resize_observe(struct judge_context *c, const struct hist_record *r)
@@ -215,12 +231,11 @@ static void resize_observe(struct judge_context *c, const struct hist_record *r)
     struct resize *s = c->state;
     bool begun = s->rolls.begun_ns != 0;
     if (rolls_take(&s->rolls, c->world, r)) {
-        int64_t want = (int64_t)s->rolls.config_workers + s->since_reload;
-        s->want = s->rolls.config_workers == 0 ? 0 : want < 1 ? 1 : (uint64_t)want;
+        resize_reloaded(s, (int64_t)s->rolls.config_workers);
         s->to_judge = s->to_judge && s->want != 0;
     }
     if (!begun && s->rolls.begun_ns != 0)
-        s->since_reload = 0;
+        s->since_reload = s->since_least = 0;
     if (r->kind == HIST_ENGINE_SIGNAL || r->kind == HIST_DIRECTOR_SIGNAL)
         resize_signal(s, c->world, r);
     else if (r->kind == HIST_WATCH_TREE)

@@ -142,6 +142,22 @@ static void resize_blames_none_and_two(void **state)
     VIOLATED(control_resize, STORY_SERVER MORE("1.0") LOOK("4") ENDS("9"));
 }
 
+/* A reload to one worker; TTOU and TTIN meanwhile. */
+#define TO_ONE                                                                                     \
+    "0.5 director.config gen=2 a=1 b=1\n1 engine.reload pid=10 gen=2\n"                            \
+    "1 engine.spawn pid=13 slot=0 gen=2\n" LESS("1.1")                                             \
+        MORE("1.2") "1.3 engine.drain pid=11\n1.3 engine.drain pid=12\n"                           \
+                    "1.4 engine.reloaded pid=10 gen=2 a=ok\n"
+
+static void resize_knows_two_ways_to_put_off(void **state)
+{
+    (void)state;
+    HOLDS(control_resize, STORY_ENGINE TO_ONE LOOK("4") ENDS("9"));
+    HOLDS(control_resize, STORY_ENGINE TO_ONE NEW("1.5", "14") LOOK("4") ENDS("9"));
+    VIOLATED(control_resize,
+             STORY_ENGINE TO_ONE NEW("1.5", "14") NEW("1.5", "15") LOOK("4") ENDS("9"));
+}
+
 static void resize_waits_until_the_tree_is_calm(void **state)
 {
     (void)state;
@@ -209,6 +225,7 @@ int main(void)
         cmocka_unit_test(early_signal_is_about_those_that_are_not_ready),
         cmocka_unit_test(resize_holds_by_one),
         cmocka_unit_test(resize_blames_none_and_two),
+        cmocka_unit_test(resize_knows_two_ways_to_put_off),
         cmocka_unit_test(resize_waits_until_the_tree_is_calm),
         cmocka_unit_test(scope_holds_when_nobody_ends),
         cmocka_unit_test(scope_blames_who_ends_for_it),

@@ -55,14 +55,14 @@ class Proxy:
         return backend
 
     def start(self, server: str, http: str = "", main: str = "worker_processes 1;",
-              drain: str = "5s") -> None:
+              drain: str = "5s", connections: int = 256) -> None:
         """`server` stands inside the server block. A port that somebody else has taken since it was
         found free, as the near end of a connection perhaps, is given up for another one."""
         for _ in range(3):
             if self.port is not None:
                 self.port.close()
             self.port = Port()
-            self._write(server, http, f"{main} worker_shutdown_timeout {drain};")
+            self._write(server, http, f"{main} worker_shutdown_timeout {drain};", connections)
             self._spawn()
             out = self.folder / "out"
             if wait_until(lambda: self.is_alive() or "in use" in out.read_text(), PATIENCE_S) \
@@ -73,7 +73,7 @@ class Proxy:
             assert "in use" in out.read_text(), out.read_text()
         raise AssertionError("no port stayed free")
 
-    def _write(self, server: str, http: str, main: str) -> None:
+    def _write(self, server: str, http: str, main: str, connections: int) -> None:
         (self.folder / "logs").mkdir(exist_ok=True)
         temp = "" if self.server == "engine" else "".join(
             f"{name}_temp_path {self.folder}/unused_{name};\n" for name in ("fastcgi", "uwsgi",
@@ -82,7 +82,7 @@ class Proxy:
         (self.folder / "proxy.conf").write_text(f"""
             daemon off; pid {self.folder}/server.pid; error_log {self.folder}/logs/error.log info;
             {main} {user}
-            events {{ worker_connections 256; }}
+            events {{ worker_connections {connections}; }}
             http {{
                 log_format up '{FORMAT}';
                 access_log {self.folder}/logs/access.log up;

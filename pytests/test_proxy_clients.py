@@ -147,3 +147,45 @@ def test_a_request_that_waits_for_its_turn_is_given_up(either: Proxy):
         client.sendall(REQUEST)
         assert either.ask("/alive").status == 204
     assert either.last_access(2)[1] == "499"
+
+
+# ---- room ----------------------------------------------------------------------------------------
+
+
+def test_connections_to_servers_take_room(proxy: Proxy):
+    """Of ten connections eight are in use by four requests: two more clients are let in, no third;
+    it waits in the queue and is served as soon as there is room."""
+    slow = Slow(proxy)
+    proxy.start(f"location / {{ proxy_pass {slow.url()}; }}", connections=10)
+    asking = [proxy.connect() for _ in range(4)]
+    for client in asking:
+        client.sendall(REQUEST)
+    assert wait_until(lambda: len(slow.backend.heads) == 4, PATIENCE_S)
+    idle = [proxy.connect() for _ in range(2)]
+    proxy.logged("accepting is paused with 6 connections: worker_connections are in use")
+    waits = proxy.connect()
+    waits.sendall(b"GET /alive HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    slow.go.set()
+    assert waits.recv(12) == b"HTTP/1.1 204"
+    for client in asking:
+        assert client.recv(12) == b"HTTP/1.1 200"
+    for client in (*asking, *idle, waits):
+        client.close()
+
+
+def test_idle_connections_to_servers_make_room(proxy: Proxy):
+    """Idle ones, of which a keepalive keeps more than there is room for, go before clients do."""
+    slow = Slow(proxy)
+    slow.go.set()
+    proxy.start("""proxy_http_version 1.1; proxy_set_header Connection "";
+                   location / { proxy_pass http://u; }""", connections=8,
+                http=f"upstream u {{ server {slow.backend.address}; keepalive 100; }}")
+    for _ in range(5):
+        clients = [proxy.connect() for _ in range(4)]
+        for client in clients:
+            client.sendall(REQUEST)
+        for client in clients:
+            assert client.recv(12) == b"HTTP/1.1 200"
+        for client in clients:
+            client.close()
+    assert proxy.ask("/alive").status == 204

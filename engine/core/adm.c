@@ -42,13 +42,14 @@ static uint64_t after(const struct step *s, uint64_t delay_ns)
 }
 
 /* Connections there is room for; at least one, or nobody would ever be served. */
-static uint32_t room(const struct adm_options *o)
+static void find_room(struct adm *a)
 {
+    const struct adm_options *o = &a->options;
     uint32_t taken = o->fd_base + o->fd_reserve;
-    if (o->fd_limit == 0)
-        return o->connections_max;
-    uint32_t by_fd = o->fd_limit > taken ? o->fd_limit - taken : 1;
-    return by_fd < o->connections_max ? by_fd : o->connections_max;
+    uint32_t by_fd = o->fd_limit == 0 ? UINT32_MAX : o->fd_limit > taken ? o->fd_limit - taken : 1;
+    a->by_fd = by_fd < o->connections_max;
+    uint32_t all = a->by_fd ? by_fd : o->connections_max;
+    a->limit = all > a->others ? all - a->others : 1;
 }
 
 static void leave(const struct step *s, uint32_t code)
@@ -84,8 +85,7 @@ static void relieve(const struct step *s)
 
 static void become_full(const struct step *s)
 {
-    bool by_fd = s->a->limit < s->a->options.connections_max;
-    pause_accepting(s, ADM_FULL, by_fd ? ADM_WHY_FD : ADM_WHY_CONNECTIONS,
+    pause_accepting(s, ADM_FULL, s->a->by_fd ? ADM_WHY_FD : ADM_WHY_CONNECTIONS,
                     after(s, s->a->options.relieve_ns));
     relieve(s);
 }
@@ -239,8 +239,12 @@ static void closed_gone(const struct step *s)
 
 static void set_limit(const struct step *s)
 {
-    s->a->options.fd_limit = s->event->value < UINT32_MAX ? (uint32_t)s->event->value : UINT32_MAX;
-    s->a->limit = room(&s->a->options);
+    uint32_t value = s->event->value < UINT32_MAX ? (uint32_t)s->event->value : UINT32_MAX;
+    if (s->event->kind == ADM_EV_OTHERS)
+        s->a->others = value;
+    else
+        s->a->options.fd_limit = value;
+    find_room(s->a);
 }
 
 static void limit_accepting(const struct step *s)
@@ -261,6 +265,15 @@ static void limit_starved(const struct step *s)
 {
     set_limit(s);
     freed_starved(s);
+}
+
+/* A connection fewer is a descriptor more. */
+static void limit_others(const struct step *s)
+{
+    bool fewer = s->event->value < s->a->others;
+    set_limit(s);
+    if (fewer)
+        freed_starved(s);
 }
 
 /* Those who wait in the kernel's queue are taken by others, who share the sockets. */
@@ -352,7 +365,7 @@ void adm_init(struct adm *a, const struct adm_options *options)
     o->relieve_ns = o->relieve_ns ? o->relieve_ns : ADM_RELIEVE_NS;
     CORE_CHECK(o->retry_min_ns <= o->retry_max_ns);
     a->retry_ns = o->retry_min_ns;
-    a->limit = room(o);
+    find_room(a);
 }
 
 void adm_step(struct adm *a, uint64_t now_ns, const struct adm_event *event,

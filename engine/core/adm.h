@@ -55,6 +55,7 @@ enum adm_state {
     E(CLOSED, "closed", "a connection that was ACCEPTED is gone, its descriptor closed")           \
     E(FREED, "freed", "another descriptor or a good deal of memory was given back")                \
     E(FD_LIMIT, "fd-limit", "the descriptor limit is now `value`")                                 \
+    E(OTHERS, "others", "the worker has `value` connections that it did not accept")               \
     E(DRAIN, "drain", "QUIT, or the master said so")                                               \
     E(ORPHAN, "orphan", "the master is gone")                                                      \
     E(STOP, "stop", "TERM, INT, or the master said so")                                            \
@@ -95,7 +96,7 @@ uint32_t adm_sabotages(enum adm_event_kind kind);
 struct adm_event {
     uint8_t kind; /* enum adm_event_kind */
     uint32_t sabotage;
-    uint64_t value; /* FD_LIMIT */
+    uint64_t value; /* FD_LIMIT, OTHERS */
 };
 
 /* E(SYMBOL, "word", "meaning") */
@@ -103,7 +104,8 @@ struct adm_event {
     E(WATCH, "watch", "watch the listeners")                                                       \
     E(UNWATCH, "unwatch", "do not watch them (why)")                                               \
     E(RELIEVE, "relieve",                                                                          \
-      "CONN_EV_REAP to `value` connections: the longest idle first, then others")                  \
+      "`value` connections shall go: idle ones to other servers, then CONN_EV_REAP to clients, "   \
+      "the longest idle first, then others")                                                       \
     E(DRAIN_ALL, "drain-all", "CONN_EV_DRAIN to every connection; the drain has begun")            \
     E(CLOSE_ALL, "close-all", "CONN_EV_CUT to every connection: the drain bound passed")           \
     E(EXIT, "exit", "leave the process with code `value`")                                         \
@@ -135,7 +137,7 @@ struct adm_effects {
 enum { ADM_BATCH_MAX = 64 }; /* accepts in one wake with multi_accept */
 
 struct adm_options {
-    uint32_t connections_max;            /* worker_connections; at least 1 */
+    uint32_t connections_max;            /* worker_connections, OTHERS included; at least 1 */
     uint32_t fd_limit;                   /* RLIMIT_NOFILE; 0 not known */
     uint32_t fd_base;                    /* descriptors open before the first connection */
     uint32_t fd_reserve;                 /* kept free for files of connections already taken */
@@ -155,7 +157,9 @@ struct adm {
     uint64_t retry_ns;    /* the next delay of STARVED */
     uint64_t accepted;    /* in all */
     uint32_t active;      /* accepted and not closed */
-    uint32_t limit;       /* connections there is room for, by connections_max and descriptors */
+    uint32_t others;      /* connections to other servers */
+    uint32_t limit;       /* connections there is room for beside them */
+    bool by_fd;           /* it is descriptors that set the limit, not connections_max */
     uint32_t grant;       /* accepts left in this wake */
     uint8_t state;        /* enum adm_state; changed in one place */
     uint8_t why;          /* of FULL and STARVED: enum adm_why */

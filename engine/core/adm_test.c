@@ -165,6 +165,26 @@ static void keeps_descriptors_for_files(void **state)
     EXPECT(&r, "watch", EV(CLOSED));
 }
 
+static void connections_to_other_servers_take_room(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_start(&r, &OPTIONS);
+    rig_accept(&r, 8);
+    EXPECT(&r, "", EV(OTHERS), .value = 7);
+    EXPECT(&r, "unwatch:connections relieve:1", EV(OTHERS), .value = 8);
+    EXPECT(&r, "", EV(OTHERS), .value = 9);
+    EXPECT(&r, "", EV(OTHERS), .value = 8);
+    EXPECT(&r, "watch", EV(OTHERS), .value = 7);
+    EXPECT(&r, "unwatch:connections relieve:1", EV(OTHERS), .value = 100);
+    assert_int_equal(r.a.limit, 1); /* one client is always served */
+    EXPECT(&r, "watch", EV(OTHERS), .value = 0);
+    EXPECT(&r, "", EV(READY));
+    EXPECT(&r, "unwatch:fd relieve:1", EV(NO_FD));
+    EXPECT(&r, "", EV(OTHERS), .value = 1);
+    EXPECT(&r, "watch", EV(OTHERS), .value = 0); /* a descriptor was freed */
+}
+
 static void a_shortage_is_retried_ever_more_slowly(void **state)
 {
     (void)state;
@@ -324,7 +344,7 @@ static void storm_step(struct rig *r)
     else if (lot < 8 && r->a.active > 0)
         event.kind = ADM_EV_CLOSED;
     else if (lot == 8)
-        event.kind = draw(2) ? ADM_EV_FREED : ADM_EV_FD_LIMIT;
+        event.kind = draw(2) ? ADM_EV_FREED : draw(2) ? ADM_EV_FD_LIMIT : ADM_EV_OTHERS;
     else
         event.kind = ADM_EV_TIMER;
     if (event.kind == ADM_EV_TIMER && adm_next_deadline_ns(&r->a) != ADM_NEVER_NS && draw(2))
@@ -341,6 +361,7 @@ static void storm_step(struct rig *r)
 static void storm_end(struct rig *r)
 {
     rig_step(r, (struct adm_event){EV(FD_LIMIT), .value = 1000});
+    rig_step(r, (struct adm_event){EV(OTHERS), .value = 0});
     while (r->a.active > 3)
         rig_step(r, (struct adm_event){EV(CLOSED)});
     r->now_ns += ADM_RETRY_MAX_NS;
@@ -381,6 +402,7 @@ int main(void)
         cmocka_unit_test(one_a_wake_or_a_batch),
         cmocka_unit_test(waits_for_room_when_full),
         cmocka_unit_test(keeps_descriptors_for_files),
+        cmocka_unit_test(connections_to_other_servers_take_room),
         cmocka_unit_test(a_shortage_is_retried_ever_more_slowly),
         cmocka_unit_test(a_freed_descriptor_ends_a_shortage),
         cmocka_unit_test(a_drain_ends_with_the_last_connection),

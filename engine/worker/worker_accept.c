@@ -41,7 +41,7 @@ static void admission_perform(struct worker *w, const struct adm_effect *effect)
         admission_watch(w, effect);
         break;
     case ADM_DO_RELIEVE:
-        connections_relieve(w, effect->value);
+        connections_relieve(w, effect->value - uplinks_relieve(w, effect->value));
         break;
     case ADM_DO_DRAIN_ALL:
         admission_drain(w);

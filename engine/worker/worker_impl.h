@@ -151,6 +151,7 @@ struct worker {
     struct link free, idle, deferred, fresh; /* idle: the longest idle first */
     uint64_t connection_number;
     struct upstreams upstreams;
+    uint32_t uplink_count;                 /* connections to other servers, idle ones included */
     struct uplink_pool *uplink_pools;      /* parallel to conf->upstreams */
     struct tls_sessions **uplink_sessions; /* by conf_proxy.tls_index, then by server */
 
@@ -275,6 +276,8 @@ void upstream_drop(struct flight *flight);
 enum pull upstream_pull(struct connection *c);
 /* What the client sent through a tunnel. */
 void upstream_tunnel_send(struct turn *t);
+/* Closes up to so many idle connections to servers. How many it closed. */
+uint32_t uplinks_relieve(struct worker *w, uint32_t count);
 /* 0, or -ENOMEM. */
 int uplinks_init(struct worker *w);
 void uplinks_free(struct worker *w);

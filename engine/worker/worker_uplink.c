@@ -128,6 +128,22 @@ void uplink_finish(struct uplink *u, bool may_keep)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
+/* They take a part of worker_connections. */
+static void uplink_count(struct worker *w, int change)
+{
+    w->uplink_count += (uint32_t)change;
+    admission_happen(w, ADM_EV_OTHERS, w->uplink_count);
+}
+
+uint32_t uplinks_relieve(struct worker *w, uint32_t count)
+{
+    uint32_t closed = 0;
+    for (size_t i = 0; i < w->args->conf->upstream_count && closed < count; i++)
+        for (; closed < count && !link_alone(&w->uplink_pools[i].idle); closed++)
+            uplink_close(UPLINK_OF(w->uplink_pools[i].idle.next));
+    return closed;
+}
+
 static int uplink_connect(struct uplink *u, bool keepalive)
 {
     const struct conf_upstream_server *server = &u->peers->conf->servers[u->server];
@@ -157,6 +173,8 @@ struct uplink *uplink_open(struct worker *w, struct peers *peers, int server, bo
     u->due_ns = UINT64_MAX;
     link_init(&u->link);
     int connected = uplink_connect(u, keepalive);
+    if ((connected == -EMFILE || connected == -ENFILE) && uplinks_relieve(w, 1) > 0)
+        connected = uplink_connect(u, keepalive);
     if (connected != 0 && connected != -EINPROGRESS) {
         if (u->fd >= 0)
             sys_close(u->fd);
@@ -168,6 +186,7 @@ struct uplink *uplink_open(struct worker *w, struct peers *peers, int server, bo
     ev_io_init(&u->io, uplink_on_io, u->fd, 0);
     ev_timer_init(&u->timer, uplink_on_timer, 0., 0.);
     u->io.data = u->timer.data = u;
+    uplink_count(w, 1);
     return u;
 }
 
@@ -185,6 +204,7 @@ void uplink_close(struct uplink *u)
     tls_free(u->tls);
     sys_close(u->fd);
     free(u);
+    uplink_count(w, -1);
 }
 
 /* A place for a session with each server that a location speaks TLS with. */

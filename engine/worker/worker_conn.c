@@ -157,7 +157,8 @@ static void connection_on_io(struct ev_loop *loop, ev_io *io, int revents)
     struct turn turn = {.c = c};
     if (revents & EV_WRITE & c->events)
         turn_push(&turn, CONN_EV_WRITABLE, 0);
-    else if (revents & EV_READ & c->events) /* level-triggered: it waits for another turn */
+    else if (revents & EV_READ & c->events && !c->deferred) /* first what has come already */
+        /* Level-triggered: it waits for another turn. */
         turn_push(&turn, connection_is_left(c) ? CONN_EV_RESET : CONN_EV_READABLE, 0);
     turn_run(&turn);
 }

@@ -14,7 +14,8 @@ enum { RECORD_BYTES_MAX = 16384 };
 static size_t wire_shift(struct conf_str *text, size_t sent)
 {
     size_t part = sent < text->len ? sent : text->len;
-    *text = str_make(text->at + part, text->len - part);
+    if (part > 0) /* a text that there is not has no address */
+        *text = str_make(text->at + part, text->len - part);
     return sent - part;
 }
 
@@ -123,7 +124,7 @@ static ssize_t record_gather(struct connection *c, size_t size)
     size_t len = 0;
     for (int i = 0; i < FLIGHT_TEXT_COUNT && len < size; i++) {
         size_t part = texts[i].len < size - len ? texts[i].len : size - len;
-        if (part > 0) /* a text that there is not has no address */
+        if (part > 0)
             memcpy(room + len, texts[i].at, part);
         len += part;
     }

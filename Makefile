@@ -111,7 +111,7 @@ $(BUILD)/obj/%.o: %.c
 
 $(BUILD)/bin/masterwork: Makefile
 	@mkdir -p $(@D)
-	@printf '#!/bin/sh\n# Runs the director from this build.\nhere=$$(cd "$$(dirname "$$0")" && pwd)\nroot=$$(cd "$$here/../.." && pwd)\nMW_BIN="$$here" PYTHONPATH="$$root/pytests$${PYTHONPATH:+:$$PYTHONPATH}" exec $(PYTHON) -m masterwork "$$@"\n' > $@
+	@printf '#!/bin/sh\n# Runs the director from this build.\nhere=$$(cd "$$(dirname "$$0")" && pwd)\nroot=$$(cd "$$here/$(shell realpath -m --relative-to=$(BUILD)/bin .)" && pwd)\nMW_BIN="$$here" PYTHONPATH="$$root/pytests$${PYTHONPATH:+:$$PYTHONPATH}" exec $(PYTHON) -m masterwork "$$@"\n' > $@
 	@chmod +x $@
 
 unit: $(TEST_BINS) ## run the C tests

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from masterwork.certificates import Authority, Pair
 
-pytest_plugins = ["masterwork.plugin", "pytester"]
+pytest_plugins = ["masterwork.plugin", "pytester", "sanitized"]
 
 TIMEOUT_S = 120
 

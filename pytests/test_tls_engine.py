@@ -300,6 +300,7 @@ def resident_kib(pid: int) -> int:
     return next(int(l.split()[1]) for l in text.splitlines() if l.startswith("Private_Dirty"))
 
 
+@pytest.mark.unsanitized("memory is counted, and sanitizers need much of their own")
 def test_idle_connections_are_cheap(server: Server, site: Pair) -> None:
     """OpenSSL keeps 9 to 12 KB for a connection; buffers of 34 KB more must not stay."""
     count = 300

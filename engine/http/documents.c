@@ -1,5 +1,5 @@
 /* Open documents in a table by path, each in one of two lists, the longest unused first: those that
- * only this turn needs, and those that a location's open_file_cache keeps. */
+ * pass with the turns that use them, and those that a location's open_file_cache keeps. */
 #include "engine/http/documents.h"
 
 #include <errno.h>
@@ -133,11 +133,23 @@ static void documents_age(struct documents *all, uint64_t now_ns)
     }
 }
 
+/* Lets go of what this turn has not used; false: there was nothing. */
+static bool documents_pass(struct documents *all)
+{
+    size_t before = all->passing.count;
+    for (struct document *document = all->passing.oldest, *newer; document != NULL;
+         document = newer) {
+        newer = document->newer;
+        if (document->turn != all->turn)
+            documents_drop(all, document);
+    }
+    return all->passing.count < before;
+}
+
 void documents_end_turn(struct documents *all)
 {
+    documents_pass(all);
     all->turn++;
-    while (all->passing.oldest != NULL)
-        documents_drop(all, all->passing.oldest);
 }
 
 /* A location with a cache has used it: the least recently used make room. */
@@ -170,9 +182,12 @@ static void document_describe(struct document *document)
 }
 
 /* O_NONBLOCK: a fifo must not hold the worker. */
-static void document_open(struct document *document)
+static void document_open(struct documents *all, struct document *document)
 {
     int err = sys_open(document->path.at, O_RDONLY | O_NONBLOCK, 0);
+    /* What the turn before has left is in nobody's way. */
+    if ((err == -EMFILE || err == -ENFILE) && all != NULL && documents_pass(all))
+        err = sys_open(document->path.at, O_RDONLY | O_NONBLOCK, 0);
     document->fd = err < 0 ? -1 : err;
     if (err >= 0)
         err = sys_fstat(document->fd, &document->file);
@@ -185,7 +200,7 @@ static void document_open(struct document *document)
     }
 }
 
-static struct document *document_new(struct conf_str path, uint32_t hash)
+static struct document *document_new(struct documents *all, struct conf_str path, uint32_t hash)
 {
     struct document *document = sys_alloc(sizeof *document + path.len + 1);
     if (document == NULL)
@@ -195,11 +210,17 @@ static struct document *document_new(struct conf_str path, uint32_t hash)
     document->path_bytes[path.len] = '\0';
     document->path = str_make(document->path_bytes, path.len);
     document->hash = hash;
-    document_open(document);
+    document_open(all, document);
     return document;
 }
 
-/* Is what was opened in another turn still what stands at its path? */
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* Is what was opened in another turn still what stands at its path? A change of who may read it
+ * shows in st_ctim only. */
 static bool document_is_right(const struct document *document)
 {
     struct stat now;
@@ -207,8 +228,8 @@ static bool document_is_right(const struct document *document)
     if (document->err != 0 || sys_stat(document->path.at, &now) != 0)
         return false;
     return now.st_dev == then->st_dev && now.st_ino == then->st_ino &&
-           now.st_size == then->st_size && now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
-           now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
+           now.st_size == then->st_size && is_same_time(now.st_mtim, then->st_mtim) &&
+           is_same_time(now.st_ctim, then->st_ctim);
 }
 
 static struct document *documents_look(struct documents *all, struct conf_str path, uint32_t hash,
@@ -249,7 +270,7 @@ struct document *document_take(struct exchange *x, struct conf_str path)
     if (all != NULL)
         document = documents_look(all, path, hash, cache, now_ns);
     if (document == NULL) {
-        document = document_new(path, hash);
+        document = document_new(all, path, hash);
         if (document == NULL)
             return NULL;
         document->checked_ns = now_ns;

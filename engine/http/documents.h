@@ -1,9 +1,12 @@
 /* Open documents, shared between requests.
  *
  * A file that is opened for one request serves all requests of the same turn of the loop: they came
- * before the turn began, so none of them can tell. When the turn ends it is closed, unless a
- * location's open_file_cache keeps it: then it serves until open_file_cache_valid has passed, and
- * longer if the file is still the same. One table for each worker. */
+ * before the turn began, so none of them can tell. In the next turn it serves if the same file is
+ * still at its path, unchanged: a look (one stat) costs a third of opening it anew, and what is
+ * sent is read in the turn that sends it. A turn without a request for it ends with closing it: an
+ * idle worker's heartbeat is such a turn, so that no descriptor is held for long. Where a
+ * location's open_file_cache keeps it, it serves without a look until open_file_cache_valid has
+ * passed. One table for each worker. */
 #ifndef ENGINE_HTTP_DOCUMENTS_H
 #define ENGINE_HTTP_DOCUMENTS_H
 
@@ -43,7 +46,7 @@ struct document {
 /* NULL: no memory. */
 struct documents *documents_new(void);
 void documents_free(struct documents *documents);
-/* The loop is about to sleep: closes what only this turn needed. */
+/* The loop is about to sleep: closes what this turn did not use. */
 void documents_end_turn(struct documents *documents);
 
 /* The document at `path` as x's location may see it, to be given back with document_give(). NULL:

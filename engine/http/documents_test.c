@@ -2,6 +2,8 @@
 #include "engine/http/documents.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 
 #include "engine/http/http_fixture.h"
 
@@ -71,7 +73,7 @@ static int opened(void)
     return count;
 }
 
-static void a_turn_opens_once_and_closes(void **state)
+static void a_turn_opens_once_and_the_next_looks(void **state)
 {
     (void)state;
     begin("");
@@ -80,9 +82,65 @@ static void a_turn_opens_once_and_closes(void **state)
     assert_string_equal(get("a"), "old text"); /* it had come before */
     assert_int_equal(opened(), 1);
     end_turn(0);
-    assert_int_equal(opened(), 0);
     assert_string_equal(get("a"), "new text");
     assert_true(head_has("Last-Modified: Tue, 09 Nov 2004 11:33:20 GMT"));
+    assert_int_equal(opened(), 1);
+    end_turn(0);
+    end_turn(0); /* nobody has asked for it in this one */
+    assert_int_equal(opened(), 0);
+}
+
+static void what_changes_in_place_is_seen_in_the_next_turn(void **state)
+{
+    (void)state;
+    begin("");
+    assert_string_equal(get("a"), "old text");
+    end_turn(0);
+    fixture_file("a", "new text", OLD); /* as long and, for all it says, as old */
+    assert_string_equal(get("a"), "new text");
+}
+
+/* Who may read everything asks as somebody who may not. */
+static int get_as_other(const char *name)
+{
+    char request[128];
+    snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: h\r\n\r\n", name);
+    bool root = geteuid() == 0;
+    assert_int_equal(root ? seteuid(65534) : 0, 0);
+    int status = fixture_get(request);
+    assert_int_equal(root ? seteuid(0) : 0, 0);
+    return status;
+}
+
+static void what_may_no_longer_be_read_is_refused_in_the_next_turn(void **state)
+{
+    (void)state;
+    char path[128];
+    begin("");
+    fixture_path(path, sizeof path, "a");
+    assert_int_equal(chmod(fx->folder, 0755), 0);
+    assert_int_equal(get_as_other("a"), 200);
+    end_turn(0);
+    assert_int_equal(chmod(path, 0), 0);
+    assert_int_equal(get_as_other("a"), 403);
+}
+
+static void without_descriptors_the_turn_before_gives_its_own(void **state)
+{
+    (void)state;
+    struct rlimit before, few;
+    begin("");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int lowest = open("/dev/null", O_RDONLY);
+    close(lowest);
+    few = (struct rlimit){.rlim_cur = (rlim_t)lowest + 1, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const char *first = get("a");
+    bool served = strcmp(first, "old text") == 0;
+    end_turn(0);
+    served = served && strcmp(get("b"), "b") == 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(served);
 }
 
 static void what_is_being_sent_outlives_its_turn(void **state)
@@ -93,6 +151,7 @@ static void what_is_being_sent_outlives_its_turn(void **state)
     memset(much, 'x', sizeof much - 1);
     fixture_file("a", much, OLD);
     fixture_ask("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    documents_end_turn(fx->site.documents);
     documents_end_turn(fx->site.documents);
     assert_int_equal(opened(), 1);
     assert_int_equal(fixture_answer(false), 200);
@@ -190,7 +249,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, end)
     const struct CMUnitTest tests[] = {
-        TEST(a_turn_opens_once_and_closes),
+        TEST(a_turn_opens_once_and_the_next_looks),
+        TEST(what_changes_in_place_is_seen_in_the_next_turn),
+        TEST(what_may_no_longer_be_read_is_refused_in_the_next_turn),
+        TEST(without_descriptors_the_turn_before_gives_its_own),
         TEST(what_is_being_sent_outlives_its_turn),
         TEST(a_kept_file_is_served_until_it_is_checked),
         TEST(a_location_without_a_cache_sees_the_change),

@@ -159,3 +159,17 @@ def test_static_files(pair):
             "/nested/sub/b.txt", "/nested/sub/", "/var/x", "/data.bin", "/sub/%2e%2e/a.txt")
     both.same("/a.txt", method="HEAD")
     both.same("/a.txt", method="POST", body=b"x")
+
+
+def test_index(pair):
+    both = pair(server("""
+        location /sub/ { index none.html index.$arg_ext b.txt; }
+        location /deep/ { index none.html /made$arg_x; } location /made { return 200 "made $uri"; }
+        location /www/ { index $arg_ext$arg_none index.html; alias FOLDER/www/; }
+        location /out/ { index $arg_ext; alias FOLDER/www/sub/; }
+        location /twice/ { index a; index index.html; alias FOLDER/www/; }
+    """))
+    ask_all(both, "/sub/?ext=html", "/sub/?ext=x", "/sub/", "/deep/", "/deep/?x=1", "/deep/er/",
+            "/www/?ext=a.txt", "/out/?ext=b.txt", "/twice/")
+    assert both.engine.ask(request("/www/")).body == b"<p>home"
+    assert both.engine.ask(request("/out/?ext=../a.txt")).status.split()[1] == "500"

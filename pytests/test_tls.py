@@ -136,6 +136,27 @@ def test_the_name_chooses_the_certificate(server: Server, site: Pair, other: Pai
         get(port, name="no.test")
 
 
+def test_names_of_every_form_choose_the_certificate(server: Server, authority: Authority) -> None:
+    """The order is that of server_name: exact, *.x, x.*, then regular expressions as written."""
+    names = {"exact": "www.a.test", "start": "*.a.test", "end": "www.*", "both": ".c.test",
+             "first": r"~^w\d+\.b\.test$", "second": r"~^(?<who>\w+)\.b\.test$",
+             "default": "d.test"}
+    pairs = {label: authority.sign(f"{label}.pair.test", "ec") for label in names}
+    server.write("".join(
+        f"server {{ listen 127.0.0.1:PORT0 ssl; server_name {names[label]};"
+        f"{pair(pairs[label])} return 200 \"{label} $who\"; }}"
+        for label in ("default", "both", "end", "start", "exact", "first", "second")))
+    server.start()
+    for asked, label in {"www.a.test": "exact", "x.a.test": "start", "x.y.a.test": "start",
+                         "www.b.test": "end", "w7.b.test": "first", "joe.b.test": "second",
+                         "c.test": "both", "x.c.test": "both", "a.test": "default",
+                         "": "default"}.items():
+        answer = get(server.port(), name=asked, host=asked or "d.test")
+        who = "joe" if label == "second" else ""
+        assert answer.body.decode() == f"{label} {who}", asked
+        assert answer.certificate == der(pairs[label]), asked
+
+
 def test_a_default_server_may_refuse_who_names_nobody(server: Server, site: Pair) -> None:
     server.write("server { listen 127.0.0.1:PORT0 ssl default_server; ssl_reject_handshake on; }"
                  f"server {{ listen 127.0.0.1:PORT0 ssl; server_name site.test; {pair(site)}"
@@ -183,6 +204,23 @@ def test_ciphers_and_protocols_are_those_configured(server: Server, site: Pair) 
     curve.set_ecdh_curve("prime256v1")
     with pytest.raises(ssl.SSLError):
         agreed(0, curve)
+
+
+def test_diffie_and_hellman_need_their_parameters(server: Server, authority: Authority) -> None:
+    rsa = authority.sign("dh.test", "rsa")
+    parameters = server.folder / "dh.pem"
+    subprocess.run(["openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt",
+                    "group:ffdhe2048", "-out", parameters], timeout=60, check=True)
+    cipher = "DHE-RSA-AES128-GCM-SHA256"
+    server.write(f"{pair(rsa)} ssl_protocols TLSv1.2; ssl_ciphers {cipher};"
+                 f"server {{ listen 127.0.0.1:PORT0 ssl; ssl_dhparam {parameters};"
+                 "return 200 ok; }"
+                 "server { listen 127.0.0.1:PORT1 ssl; return 200 ok; }")
+    server.start()
+    with connect(server.port(0), context(ciphers=cipher)) as stream:
+        assert stream.cipher()[0] == cipher
+    with pytest.raises(ssl.SSLError):
+        connect(server.port(1), context(ciphers=cipher)).close()
 
 
 # ---- plain HTTP where TLS is spoken --------------------------------------------------------------

@@ -67,14 +67,13 @@ bool set_alias(struct load *load, struct scope *scope, const struct directive *d
 bool set_index(struct load *load, struct scope *scope, const struct directive *directive,
                const struct statement *statement)
 {
+    (void)directive;
     for (size_t i = 0; i < statement->count; i++) {
         const struct word *word = &statement->args[i];
         if (word->text.len == 0)
             return load_fail(load, &word->place, "index \"\" in \"index\" directive is invalid");
-        if (!load_refuse_variables(load, word, directive->name))
-            return false;
-        struct conf_str *name = load_add(load, &scope->index, sizeof *name);
-        if (name == NULL || !load_copy(load, word->text.at, word->text.len, name))
+        struct conf_text *name = load_add(load, &scope->index, sizeof *name);
+        if (name == NULL || !text_compile(load, word, name))
             return false;
     }
     return true;

@@ -310,7 +310,7 @@ struct conf_location {
     struct conf_text root; /* or, where `aliased`, what stands for the location's path */
     size_t alias_skip;     /* aliased: so many bytes of the path are replaced */
     bool aliased;
-    const struct conf_str *index;
+    const struct conf_text *index;
     size_t index_count;
     const struct conf_header *headers;
     size_t header_count;

@@ -44,7 +44,7 @@ struct conf_tls {
     size_t pair_count;
     struct conf_tls_text password_file; /* of the keys */
     unsigned protocols;                 /* enum conf_tls_protocol */
-    struct conf_tls_text ciphers, curves;
+    struct conf_tls_text ciphers, curves, dhparam;
     bool prefer_server_ciphers, reject_handshake;
     enum conf_tls_verify verify;
     unsigned verify_depth;

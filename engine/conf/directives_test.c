@@ -147,6 +147,7 @@ static const struct directive_case cases[DIRECTIVE_COUNT] = {
     [D_ssl_ciphers] = {SERVER, "ssl_ciphers AES128;", " ciphers=AES128 "},
     [D_ssl_prefer_server_ciphers] = {SERVER, "ssl_prefer_server_ciphers on;", " prefer=1 "},
     [D_ssl_ecdh_curve] = {SERVER, "ssl_ecdh_curve X25519:P-256;", " curves=X25519:P-256 "},
+    [D_ssl_dhparam] = {SERVER, "ssl_dhparam d;", " dhparam=d "},
     [D_ssl_session_cache] = {HTTP, "ssl_session_cache builtin:9 shared:s:64k;", " cache=2:9:1:0 "},
     [D_ssl_session_timeout] = {SERVER, "ssl_session_timeout 2s;", " session=2000 "},
     [D_ssl_session_tickets] = {SERVER, "ssl_session_tickets off;", " tickets=0: "},

@@ -79,6 +79,7 @@ static inline void dump_tls(const struct conf_tls *tls)
         tls->shared, tls->zone, ms(tls->session_timeout_ns), tls->tickets);
     for (size_t i = 0; i < tls->ticket_key_count; i++)
         put("%s,", file_name(&tls->ticket_keys[i]));
+    put(" dhparam=%s", file_name(&tls->dhparam));
     put(" verify=%d:%u authorities=%s:%s:%s reject=%d record=%zu ", (int)tls->verify,
         tls->verify_depth, file_name(&tls->client_certificate),
         file_name(&tls->trusted_certificate), file_name(&tls->crl), tls->reject_handshake,
@@ -87,7 +88,10 @@ static inline void dump_tls(const struct conf_tls *tls)
 
 static inline void dump_lists(const struct conf_location *location)
 {
-    put_strings("index", location->index, location->index_count);
+    put("index=");
+    for (size_t i = 0; i < location->index_count; i++)
+        put("%s,", location->index[i].segments[0].text.at);
+    put(" ");
     put("headers=");
     for (size_t i = 0; i < location->header_count; i++)
         put("%s%d,", location->headers[i].name.at, location->headers[i].always);

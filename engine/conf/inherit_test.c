@@ -62,7 +62,7 @@ static void location_defaults_are_nginx_defaults(void **state)
     const struct conf_location *location = conf->servers[0].fallback;
     assert_int_equal(location->handler, HANDLE_STATIC);
     assert_folder(location, "/srv/html", false);
-    assert_text(location->index[0], "index.html");
+    assert_text(location->index[0].segments[0].text, "index.html");
     assert_text(location->default_type, "text/plain");
     assert_int_equal(location->type_count, 3);
     assert_text(location->types[0].extension, "gif");
@@ -124,7 +124,7 @@ static void lists_are_inherited_whole_or_not_at_all(void **state)
     assert_int_equal(none->access_log_count, 2);
     assert_int_equal(none->type_count, 1);
     assert_int_equal(own->index_count, 1);
-    assert_text(own->index[0], "k");
+    assert_text(own->index[0].segments[0].text, "k");
     assert_int_equal(own->header_count, 1);
     assert_int_equal(own->access_log_count, 1);
     assert_text(own->access_logs[0].file->path, "/srv/three");

@@ -250,6 +250,7 @@ bool build_tls(struct load *load, const struct scope *scope, struct conf_server 
     tls->client_certificate = tls_text(scope, D_ssl_client_certificate);
     tls->trusted_certificate = tls_text(scope, D_ssl_trusted_certificate);
     tls->crl = tls_text(scope, D_ssl_crl);
+    tls->dhparam = tls_text(scope, D_ssl_dhparam);
     tls->buffer_size = scope_number(scope, D_ssl_buffer_size);
     tls_build_sessions(scope, tls);
     out->tls = tls;

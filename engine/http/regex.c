@@ -51,19 +51,30 @@ static bool regex_keep(struct exchange *x, const struct conf_regex *regex, struc
     return true;
 }
 
+/* The number of groups, or an error of PCRE2. */
+static int regex_run(const struct conf_regex *regex, struct conf_str subject)
+{
+    pcre2_match_data *block = regex_block();
+    return block == NULL
+               ? PCRE2_ERROR_NOMEMORY
+               : pcre2_match(regex->code, (PCRE2_SPTR)subject.at, subject.len, 0, 0, block, NULL);
+}
+
+bool regex_fits(const struct conf_regex *regex, struct conf_str subject)
+{
+    return regex_run(regex, subject) >= 0;
+}
+
 enum regex_verdict regex_match(struct exchange *x, const struct conf_regex *regex,
                                struct conf_str subject)
 {
-    pcre2_match_data *block = regex_block();
-    int count = block == NULL ? PCRE2_ERROR_NOMEMORY
-                              : pcre2_match(regex->code, (PCRE2_SPTR)subject.at, subject.len, 0, 0,
-                                            block, NULL);
+    int count = regex_run(regex, subject);
     if (count == PCRE2_ERROR_NOMATCH)
         return REGEX_NO;
     if (count == 0)
         count = REGEX_GROUPS_MAX; /* there are more groups than we look at */
     if (count > 0 &&
-        regex_keep(x, regex, subject, pcre2_get_ovector_pointer(block), (uint32_t)count))
+        regex_keep(x, regex, subject, pcre2_get_ovector_pointer(regex_block()), (uint32_t)count))
         return REGEX_YES;
     PCRE2_UCHAR reason[128] = "no memory";
     if (count < 0)

@@ -14,6 +14,8 @@ enum regex_verdict {
  * exchange. */
 enum regex_verdict regex_match(struct exchange *x, const struct conf_regex *regex,
                                struct conf_str subject);
+/* The same without a request that could keep the groups. */
+bool regex_fits(const struct conf_regex *regex, struct conf_str subject);
 /* Group `group` of the last match; at == NULL: it matched nothing. */
 struct conf_str regex_group(const struct exchange *x, uint32_t group);
 

@@ -75,16 +75,25 @@ const struct conf_server *route_server(const struct conf_listen *listen, struct 
     return route_wildcard(listen, host);
 }
 
-static const struct conf_server *route_regex(struct exchange *x)
+/* x NULL: there is no request yet. */
+static const struct conf_server *route_regex(struct exchange *x, const struct conf_listen *listen,
+                                             struct conf_str host)
 {
-    const struct conf_listen *listen = x->client->listen;
     for (size_t i = 0; i < listen->server_count; i++) {
         const struct conf_server *server = listen->servers[i];
-        for (size_t j = 0; j < server->name_regex_count; j++)
-            if (regex_match(x, server->name_regexes[j], x->host) == REGEX_YES)
+        for (size_t j = 0; j < server->name_regex_count; j++) {
+            const struct conf_regex *regex = server->name_regexes[j];
+            if (x != NULL ? regex_match(x, regex, host) == REGEX_YES : regex_fits(regex, host))
                 return server;
+        }
     }
     return NULL;
+}
+
+const struct conf_server *route_early(const struct conf_listen *listen, struct conf_str host)
+{
+    const struct conf_server *server = route_server(listen, host);
+    return server == NULL && listen->has_regex_names ? route_regex(NULL, listen, host) : server;
 }
 
 const struct conf_server *route_request(struct exchange *x)
@@ -94,7 +103,7 @@ const struct conf_server *route_request(struct exchange *x)
     if (listen->server_count > 1)
         server = route_server(listen, x->host);
     if (server == NULL && listen->has_regex_names && x->host.len > 0)
-        server = route_regex(x);
+        server = route_regex(x, listen, x->host);
     return server != NULL ? server : listen->default_server;
 }
 

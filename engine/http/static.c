@@ -127,15 +127,23 @@ static void static_start(struct exchange *x)
     document_give(document);
 }
 
-/* The first index file that exists answers, through the location its own path leads to. */
+/* The first index file that exists answers, through the location its own path leads to. One that
+ * begins with a slash is not looked for: the request goes there. */
 static void static_index(struct exchange *x)
 {
     struct stat file;
     for (size_t i = 0; i < x->location->index_count; i++) {
+        struct conf_str index = variable_expand(x, &x->location->index[i]);
+        if (index.len == 0)
+            continue; /* of variables without values */
+        if (index.at[0] == '/') {
+            exchange_redirect(x, index, x->args);
+            return;
+        }
         struct builder path;
-        builder_start(&path, &x->pool, x->path.len + x->location->index[i].len + 1);
+        builder_start(&path, &x->pool, x->path.len + index.len + 1);
         builder_add(&path, x->path);
-        builder_add(&path, x->location->index[i]);
+        builder_add(&path, index);
         struct conf_str to = builder_end(&path);
         struct conf_str name = to.at != NULL ? static_filename(x, to) : to;
         if (name.at == NULL) {

@@ -193,6 +193,7 @@ static struct tls_context *context_of_server(struct tls_contexts *all,
     if (!context_set_ciphers(context, error) ||
         !tls_load_pairs(context->ssl, context->conf, error) ||
         !tls_load_authorities(context->ssl, context->conf, error) ||
+        !tls_load_dhparam(context->ssl, context->conf, error) ||
         !tls_load_ticket_keys(context, error)) {
         context_free(context);
         return NULL;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,6 +162,20 @@ bool tls_load_authorities(SSL_CTX *ssl, const struct conf_tls *conf, struct conf
         return refuse_file(error, &conf->client_certificate, "authorities");
     SSL_CTX_set_client_CA_list(ssl, names);
     return true;
+}
+
+bool tls_load_dhparam(SSL_CTX *ssl, const struct conf_tls *conf, struct conf_error *error)
+{
+    if (conf->dhparam.text.len == 0)
+        return true;
+    ERR_clear_error();
+    BIO *file = BIO_new_file(conf->dhparam.text.at, "r");
+    EVP_PKEY *key = file != NULL ? PEM_read_bio_Parameters(file, NULL) : NULL;
+    BIO_free(file);
+    bool used = key != NULL && SSL_CTX_set0_tmp_dh_pkey(ssl, key) == 1; /* it is theirs then */
+    if (!used)
+        EVP_PKEY_free(key);
+    return used || refuse_file(error, &conf->dhparam, "DH parameters");
 }
 
 /* ---- keys of tickets ------------------------------------------------------------------------- */

@@ -70,6 +70,7 @@ bool tls_refuse(struct conf_error *error, const struct conf_tls_text *at, const 
 /* tls_files.c: what the configuration names. False: *error is filled in. */
 bool tls_load_pairs(SSL_CTX *ssl, const struct conf_tls *conf, struct conf_error *error);
 bool tls_load_authorities(SSL_CTX *ssl, const struct conf_tls *conf, struct conf_error *error);
+bool tls_load_dhparam(SSL_CTX *ssl, const struct conf_tls *conf, struct conf_error *error);
 bool tls_load_ticket_keys(struct tls_context *context, struct conf_error *error);
 
 /* tls_ticket.c, tls_session.c: let the context encrypt tickets, keep sessions. */

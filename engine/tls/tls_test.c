@@ -293,6 +293,8 @@ static void what_cannot_be_used_is_refused_with_its_place(void **state)
     refuses(PAIR "ssl_client_certificate a.test.key;", "a.test.key", 84);
     refuses(PAIR "ssl_trusted_certificate none.pem;", "none.pem", 85);
     refuses(PAIR "ssl_crl a.test.pem;", "a.test.pem", 69);
+    refuses(PAIR "ssl_dhparam a.test.pem;", "a.test.pem", 73);
+    refuses(PAIR "ssl_dhparam none.pem;", "none.pem", 73);
     refuses(PAIR "ssl_session_ticket_key short.key;", "must be 48 or 80 bytes", 84);
     refuses(PAIR "ssl_session_ticket_key none.key;", "No such file", 84);
     refuses(PAIR "ssl_password_file none.txt;", "No such file", 79);

@@ -40,7 +40,7 @@ const struct conf_server *shake_choose(void *owner, const char *name)
         return NULL;
     for (size_t i = 0; i < len; i++)
         lower[i] = str_lower(name[i]);
-    return route_server(c->client.listen, str_make(lower, len));
+    return route_early(c->client.listen, str_make(lower, len));
 }
 
 /* ---- a PROXY header -------------------------------------------------------------------------- */

@@ -166,9 +166,17 @@ format: ## lay out the C code
 format-check: ## is it laid out?
 	@clang-format --dry-run -Werror $(C_FILES)
 
-san: ## the C tests under ASan and UBSan
-	@$(MAKE) BUILD=$(BUILD)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" \
-	    -j$(JOBS) unit
+# Everything runs so, but what is marked `unsanitized`; which tests those are, and why, is printed.
+# A report of any process fails the test that was running (pytests/sanitized.py).
+san: deps-check ## all C tests, and all tests and stories of the engine, under ASan and UBSan
+	@$(MAKE) CC=clang BUILD=$(BUILD)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+	    -j$(JOBS) san-run
+san-run: all $(TEST_BINS)
+	@$(MAKE) unit
+	@rm -rf $(BUILD)/reports
+	@MW_SANITIZED=$(abspath $(BUILD))/reports MW_BIN=$(abspath $(BUILD))/bin \
+	    $(PYTHON) -m pytest pytests -q -rs -n $(JOBS) $(PYTEST)
+.PHONY: san-run
 
 # Each fuzzer starts from the corpus in its folder; what it finds new is kept below build/ only. A
 # finding is written to build/fuzz and named; FUZZER FILE repeats it.

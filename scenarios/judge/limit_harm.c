@@ -283,7 +283,10 @@ static void backlog_end(struct judge_context *c, const struct hist_record *r)
     }
     const struct hist_record *cause = outside_cause(w, server_of(w, r), begun_of(w, r), r);
     bool failed = end_is_failure(w, r) && !world_idle_race(w, r) && !is_excused(cause);
-    bool late = r->a == HIST_OK && r->c > bound_ns && !world_mismeasured(w, r, r->c);
+    /* It is late since it was due, which may be long before there was a connection for it. */
+    uint64_t due_ns = r->t_ns - (r->c < r->t_ns ? r->c : r->t_ns);
+    bool late = r->a == HIST_OK && r->c > bound_ns && !world_mismeasured(w, r, r->c) &&
+                !is_excused(world_cause(w, server_of(w, r), due_ns, r->t_ns, WORLD_SLOWS));
     if (full && (failed || late))
         backlog_tell(c, r);
     else if (failed)
@@ -357,8 +360,9 @@ static void hostile_end(struct judge_context *c, const struct hist_record *r)
     judge_seen(c, 1);
     h->served += r->a == HIST_OK;
     h->worst_ns = r->a == HIST_OK && r->c > h->worst_ns ? r->c : h->worst_ns;
-    if (is_lost_to_server(w, r) ||
-        (r->a == HIST_OK && r->c > bound_ns && !world_mismeasured(w, r, r->c)))
+    /* A client that came late to its own turn may have met a time limit that is not for it. */
+    bool late = r->a == HIST_OK && r->c > bound_ns;
+    if ((late || is_lost_to_server(w, r)) && !world_mismeasured(w, r, r->c))
         judge_violate(c, r, NULL,
                       "a request of a client that means well ended as %s after %.1f ms beside "
                       "clients that mean harm",

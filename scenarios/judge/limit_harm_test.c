@@ -97,6 +97,10 @@ static void memory_blames_a_death_and_more_failures(void **state)
 #define AGAIN(t, first, end)                                                                       \
     t " fresh slot=1 conn=" first " req=" first " pid=11 flags=reused end=" end " took=90ms\n"
 
+#define BOUND "-2 director.param a=recover_bound b=50ms\n"
+#define GOES_ON "1.1 director.signal pid=11 a=18 b=worker\n"
+#define LATE AGAIN("1.05", "7", "ok")
+
 static void backlog_holds_when_others_go_on(void **state)
 {
     (void)state;
@@ -104,6 +108,8 @@ static void backlog_holds_when_others_go_on(void **state)
     /* new clients may be turned away */
     HOLDS(limit_backlog,
           STORY_ENGINE QUEUE("1", "8") AGAIN("1.05", "7", "ok") LOST("1.1", "9") ENDS("9"));
+    /* whoever serves it was stopped, and has gone on */
+    HOLDS(limit_backlog, STORY_ENGINE BOUND QUEUE("1.1", "8") GOES_ON LATE ENDS("9"));
 }
 
 static void backlog_blames_harm_to_others(void **state)
@@ -112,6 +118,7 @@ static void backlog_blames_harm_to_others(void **state)
     BLAMES(limit_backlog, "client.end", 0, "watch.queue",
            STORY_ENGINE QUEUE("1", "8") AGAIN("1.05", "7", "timeout") ENDS("9"));
     VIOLATED(limit_backlog, STORY_ENGINE AGAIN("0.85", "7", "timeout") QUEUE("1", "9") ENDS("9"));
+    VIOLATED(limit_backlog, STORY_ENGINE BOUND QUEUE("1.1", "8") LATE ENDS("9"));
     UNKNOWN(limit_backlog, STORY_ENGINE AGAIN("0.5", "7", "timeout") QUEUE("1", "9") ENDS("9"));
     UNKNOWN(limit_backlog, STORY_ENGINE QUEUE("1", "7") AGAIN("1.05", "7", "ok") ENDS("9"));
 }
@@ -128,6 +135,11 @@ static void hostile_holds_when_others_are_served(void **state)
     HOLDS(limit_hostile_clients,
           STORY_ENGINE LOST("0.5", "6")
               ENEMY("1") "1.1 fresh slot=5 conn=50 req=50 end=timeout\n" OK("1.3", "7") ENDS("9"));
+    /* one that the machine kept from its own turn */
+    HOLDS(limit_hostile_clients,
+          STORY_ENGINE ENEMY("1") OK("1.1", "7") "1.5 client.lag a=200ms\n"
+                                                 "1.3 fresh conn=9 req=9 pid=12 end=eof-before-"
+                                                 "response took=300ms flags=lagging\n" ENDS("9"));
     /* one that could not start */
     HOLDS(limit_hostile_clients,
           STORY_ENGINE ENEMY("1") OK("1.1", "7") "1.2 watch.fork pid=13 a=10\n"

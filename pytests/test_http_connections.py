@@ -175,3 +175,21 @@ def test_how_packets_are_filled_changes_no_answer(pair, settings):
     for body in bodies:
         assert body.count(b"x" * 5000) == 2 and body.count(b"0123456789") == 1
         assert body.count(b"HTTP/1.1 20") == 4
+
+
+@pytest.mark.parametrize("setting, at_most_s", [("on", 7200), ("30m::10", 1800), ("::4", 7200)])
+def test_keepalive_of_clients_sockets(pair, setting, at_most_s):
+    """The kernel says when the next probe of a connection is due, in hundredths of a second."""
+    both = pair(f"server {{ listen 127.0.0.1:PORT so_keepalive={setting}; return 200 x; }}")
+
+    def due_s(one: Server, client: socket.socket) -> list[float]:
+        near, far = (f":{port:04X}" for port in (one.port.number, client.getsockname()[1]))
+        rows = [line.split() for line in open("/proc/net/tcp")][1:]
+        return [int(row[5].split(":")[1], 16) / 100 for row in rows
+                if row[1].endswith(near) and row[2].endswith(far) and row[5].startswith("02:")]
+    for one in (both.engine, both.nginx):
+        with one.connect() as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(1000)
+            assert wait_until(lambda: bool(due_s(one, client)), PATIENCE_S), one.name
+            assert at_most_s - 120 < due_s(one, client)[0] <= at_most_s, one.name

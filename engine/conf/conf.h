@@ -367,6 +367,7 @@ struct conf_listen {
     int backlog;          /* default 511 */
     int rcvbuf, sndbuf;   /* 0: the system's */
     int fastopen;         /* queue length, 0 off */
+    int keepalive_idle_s, keepalive_interval_s, keepalive_count; /* of so_keepalive; 0: as above */
     bool deferred, reuseport, ipv6only, so_keepalive;
     bool ssl, proxy_protocol;
     const struct conf_server *default_server;

@@ -46,7 +46,9 @@ static bool directive_is_nginx(const char *name)
 #undef NGINX_DIRECTIVE
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], name) == 0)
+        size_t len = strlen(names[i]);
+        bool all = names[i][len - 1] == '_';
+        if (all ? strncmp(names[i], name, len) == 0 : strcmp(names[i], name) == 0)
             return true;
     }
     return false;

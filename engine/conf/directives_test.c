@@ -474,6 +474,9 @@ static void unknown_names_are_guessed(void **state)
     fixture_refuses(at_level(MAIN, "nonsense 1;"), "unknown directive \"nonsense\"", LINE);
     fixture_refuses(at_level(HTTP, "gzip on;"),
                     "unknown directive \"gzip\" (nginx has it, this build does not)", LINE);
+    fixture_refuses(at_level(HTTP, "fastcgi_cache_lock on;"),
+                    "unknown directive \"fastcgi_cache_lock\" (nginx has it, this build does not)",
+                    LINE);
     fixture_refuses(at_level(MAIN, "'' 1;"), "unknown directive \"\"", LINE);
     char longest[600];
     memset(longest, 'x', sizeof longest);

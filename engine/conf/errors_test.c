@@ -133,8 +133,13 @@ static void addresses(void **state)
         {"listen 81 backlog=0;", "invalid backlog \"backlog=0\"" OF, "mw.conf:3:11"},
         {"listen 81 rcvbuf=x;", "invalid rcvbuf \"rcvbuf=x\"" OF, "mw.conf:3:11"},
         {"listen 81 ipv6only=on;", "ipv6only is not supported on addr \"81\"" OF, "mw.conf:3:11"},
-        {"listen 81 so_keepalive=::3;",
-         "invalid so_keepalive \"so_keepalive=::3\"" OF ", it must be \"on\" or \"off\"",
+        {"listen 81 so_keepalive=::;",
+         "invalid so_keepalive \"so_keepalive=::\"" OF
+         ", it must be \"on\", \"off\" or IDLE:INTERVAL:COUNT, such as 30m::10",
+         "mw.conf:3:11"},
+        {"listen 81 so_keepalive=1x:2;",
+         "invalid so_keepalive \"so_keepalive=1x:2\"" OF
+         ", it must be \"on\", \"off\" or IDLE:INTERVAL:COUNT, such as 30m::10",
          "mw.conf:3:11"},
         {"listen 127.0.0.1:8080;", "a duplicate listen 127.0.0.1:8080", "mw.conf:3:8"},
         {"listen *:8080;",

@@ -272,7 +272,7 @@ static void addresses_are_shared_by_servers(void **state)
     const struct conf *conf = fixture_load(
         "events {} http { server { listen 127.0.0.1:81; listen [::1]:81; server_name a; }\n"
         "server { listen 127.0.0.1:81 default_server rcvbuf=8k sndbuf=9k fastopen=3 deferred\n"
-        "  reuseport so_keepalive=on backlog=7 bind; server_name b; }\n"
+        "  reuseport so_keepalive=30m::10 backlog=7 bind; server_name b; }\n"
         "server { listen 127.0.0.1:81; listen localhost:82; listen *:83; listen 84;\n"
         "  listen [::]:84 ipv6only=on; listen unix:run/x; listen 127.0.0.2; listen 90-92; } }");
     assert_int_equal(conf->listen_count, 11);
@@ -282,6 +282,9 @@ static void addresses_are_shared_by_servers(void **state)
     assert_ptr_equal(shared->default_server, &conf->servers[1]);
     assert_ptr_equal(shared->servers[2], &conf->servers[2]);
     assert_true(shared->deferred && shared->reuseport && shared->so_keepalive);
+    assert_int_equal(shared->keepalive_idle_s, 1800);
+    assert_int_equal(shared->keepalive_interval_s, 0);
+    assert_int_equal(shared->keepalive_count, 10);
     assert_int_equal(shared->rcvbuf, 8192);
     assert_int_equal(shared->sndbuf, 9216);
     assert_int_equal(shared->fastopen, 3);

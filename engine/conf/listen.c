@@ -178,6 +178,46 @@ static bool option_flag(struct load *load, const struct word *word, struct conf_
                      name, word->text.at);
 }
 
+/* Seconds, or empty. */
+static bool keepalive_time(struct conf_str text, int *out_s)
+{
+    uint64_t ns = 0;
+    if (text.len > 0 && !value_time(text, &ns))
+        return false;
+    *out_s = (int)(ns / 1000000000);
+    return text.len == 0 || (ns >= 1000000000 && ns / 1000000000 <= INT16_MAX);
+}
+
+/* on, off, or IDLE:INTERVAL:COUNT, of which any may be left out. */
+static bool option_keepalive(struct load *load, const struct word *word, struct conf_str value,
+                             struct conf_listen *listen)
+{
+    if (value_flag(value, &listen->so_keepalive))
+        return true;
+    struct conf_str parts[3] = {{NULL, 0}};
+    const char *at = value.at, *end = value.at + value.len;
+    size_t count = 0;
+    for (; count < 3 && at <= end; count++) {
+        const char *colon = memchr(at, ':', (size_t)(end - at));
+        const char *stop = colon != NULL && count < 2 ? colon : end;
+        parts[count] = (struct conf_str){at, (size_t)(stop - at)};
+        at = stop + 1;
+    }
+    uint64_t probes = 0;
+    listen->so_keepalive = true;
+    bool good = count == 3 && value.len > 2 &&
+                keepalive_time(parts[0], &listen->keepalive_idle_s) &&
+                keepalive_time(parts[1], &listen->keepalive_interval_s) &&
+                (parts[2].len == 0 ||
+                 (value_number(parts[2], &probes) && probes >= 1 && probes <= INT8_MAX));
+    listen->keepalive_count = (int)probes;
+    return good ||
+           load_fail(load, &word->place,
+                     "invalid so_keepalive \"%s\" of the \"listen\" directive, it must be \"on\", "
+                     "\"off\" or IDLE:INTERVAL:COUNT, such as 30m::10",
+                     word->text.at);
+}
+
 /* Options with a value. *known stays false where the name is none of them. */
 static bool option_value(struct load *load, const struct word *word, struct listen_wish *wish,
                          bool *known)
@@ -197,7 +237,7 @@ static bool option_value(struct load *load, const struct word *word, struct list
     if (str_begins(word->text, "sndbuf="))
         return option_int(load, word, value, true, "sndbuf", &listen->sndbuf);
     if (str_begins(word->text, "so_keepalive="))
-        return option_flag(load, word, value, "so_keepalive", &listen->so_keepalive);
+        return option_keepalive(load, word, value, listen);
     if (str_begins(word->text, "ipv6only=")) {
         if (listen->addr.ss_family != AF_INET6)
             return load_fail(load, &word->place,

@@ -100,6 +100,9 @@ static int configure(int fd, const struct conf_listen *want)
         {want->rcvbuf > 0, SOL_SOCKET, SO_RCVBUF, want->rcvbuf},
         {want->sndbuf > 0, SOL_SOCKET, SO_SNDBUF, want->sndbuf},
         {want->so_keepalive, SOL_SOCKET, SO_KEEPALIVE, 1},
+        {want->keepalive_idle_s > 0, IPPROTO_TCP, TCP_KEEPIDLE, want->keepalive_idle_s},
+        {want->keepalive_interval_s > 0, IPPROTO_TCP, TCP_KEEPINTVL, want->keepalive_interval_s},
+        {want->keepalive_count > 0, IPPROTO_TCP, TCP_KEEPCNT, want->keepalive_count},
         {want->fastopen > 0, IPPROTO_TCP, TCP_FASTOPEN, want->fastopen},
         {want->addr.ss_family != AF_UNIX, IPPROTO_TCP, TCP_DEFER_ACCEPT, want->deferred},
     };

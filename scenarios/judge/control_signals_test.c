@@ -192,6 +192,10 @@ static void scope_blames_who_ends_for_it(void **state)
              STORY_ENGINE GROUP("2", "SIGWINCH") "2.1 watch.exit pid=10 a=0\n" ENDS("9"));
     HOLDS(control_scope,
           STORY_ENGINE GROUP("2", "SIGWINCH") "3.1 watch.exit pid=11 a=0\n" ENDS("9"));
+    /* the old master of an upgrade, say, is told to go meanwhile */
+    HOLDS(control_scope,
+          STORY_ENGINE GROUP("2", "SIGWINCH") "2.05 director.signal pid=10 a=SIGQUIT b=master\n2.1 "
+                                              "watch.exit pid=10 a=0\n" ENDS("9"));
 }
 
 /* Without a trace nobody can tell when a reload that was asked for replaces whom. */

@@ -49,6 +49,14 @@ static bool was_drained(const struct world *w, uint32_t pid, uint64_t begun_ns)
     return !traced(w) || p == NULL || p->drain_ns > begun_ns;
 }
 
+/* It waited in an accept queue for workers of which none had room: nobody promises to serve it. */
+static bool was_never_taken(const struct world *w, const struct hist_record *r,
+                            const struct hist_record *start)
+{
+    const struct world_connection *connection = world_connection(w, r->conn);
+    return connection != NULL && connection->accepted_ns == 0 && world_was_full(w, start->t_ns);
+}
+
 /* What was under way when a drain began, and ended: cut, or as it should. */
 static void completes_ended(struct judge_context *c, const struct hist_record *r)
 {
@@ -69,7 +77,8 @@ static void completes_ended(struct judge_context *c, const struct hist_record *r
         d->races++;
     else if (drain_bound_passed(w, pid, start->t_ns, r->t_ns))
         d->bounds++;
-    else if (cause != NULL || (r->a == HIST_TIMEOUT && r->flags & HIST_BIT(HIST_F_LAGGING)))
+    else if (cause != NULL || was_never_taken(w, r, start) ||
+             (r->a == HIST_TIMEOUT && r->flags & HIST_BIT(HIST_F_LAGGING)))
         d->excused++;
     else
         judge_violate(c, r, start, "a request begun %.1f ms before %s ended as %s %.1f ms after it",
@@ -172,7 +181,8 @@ static void accepted_judge(struct judge_context *c, const struct hist_record *r,
         d->races++;
     else if (drain_bound_passed(w, pid, start->t_ns, r->t_ns))
         d->bounds++;
-    else if (outside_cause(w, pid, connection->connected_ns, r) != NULL)
+    else if (outside_cause(w, pid, connection->connected_ns, r) != NULL ||
+             was_never_taken(w, r, start))
         d->excused++;
     else
         judge_violate(c, r, start,

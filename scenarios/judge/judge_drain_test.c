@@ -107,6 +107,16 @@ static void accepted_is_served(void **state)
           STORY_SERVER STOP ACCEPTED_BEFORE CLOSED(
               "2.2", "reset", "1") "2.1 director.signal pid=11 a=SIGKILL b=worker\n");
     UNKNOWN(drain_accepted_is_served, STORY_SERVER "1 fresh conn=1 req=1\n");
+    /* It waited for workers that had no room; one that had some would have taken it. */
+#define FULL(pid) "1.5 engine.accept_pause pid=" pid " a=1 b=connections\n"
+#define WAITS "1.9 fresh conn=5 req=5 slot=4 end=reset-before-response took=200ms\n"
+    HOLDS(drain_accepted_is_served, STORY_ENGINE STOP FULL("11") FULL("12") WAITS);
+    VIOLATED(drain_accepted_is_served, STORY_ENGINE STOP FULL("11") WAITS);
+    VIOLATED(drain_accepted_is_served,
+             STORY_ENGINE STOP FULL("11")
+                 FULL("12") "1.8 engine.accept_pause pid=12 a=0 b=connections\n" WAITS);
+    VIOLATED(drain_accepted_is_served,
+             STORY_ENGINE STOP FULL("11") FULL("12") "1.95 engine.accept pid=11 conn=5\n" WAITS);
 }
 
 static void bounded(void **state)

@@ -235,6 +235,7 @@ static void take_engine_traffic(struct world *w, const struct hist_record *r)
         take_engine_close(w, r);
         break;
     default:
+        world_take_process(w, r);
         break;
     }
 }

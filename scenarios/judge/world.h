@@ -25,6 +25,7 @@ struct world_process {
     int16_t slot;         /* -1 unknown */
     uint32_t gen;         /* configuration number if any answer told, else engine generation */
     uint32_t generation;  /* the engine's, as its master told; 0 unknown */
+    bool full;            /* engine.accept_pause: it has no room for another connection */
     bool is_master;       /* the watched root, or an engine.master */
     bool is_worker;       /* a child of a master */
 };
@@ -112,6 +113,9 @@ world_connection(const struct world *w, uint64_t conn); /* NULL; during client.c
 /* Calls visit for every process ever seen, in order of appearance, until it returns false. O(n). */
 void world_processes(const struct world *w, bool (*visit)(const struct world_process *p, void *arg),
                      void *arg);
+/* Of the workers that lived at since_ns or later none had room for another connection: who waits
+ * then is taken by nobody. As far as the server tells; O(n). */
+bool world_was_full(const struct world *w, uint64_t since_ns);
 /* The request a response of population `index` belongs to may be judged: not abusive, not
  * abandoned on purpose. */
 bool world_population_counts(const struct world *w, int16_t index);

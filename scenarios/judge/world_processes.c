@@ -254,6 +254,10 @@ void world_take_process(struct world *w, const struct hist_record *r)
         if (m != NULL && m->process.told_ns == 0)
             m->process.told_ns = r->t_ns;
         break;
+    case HIST_ENGINE_ACCEPT_PAUSE:
+        if (r->b != HIST_PAUSE_DRAIN && (m = member_get(w, r->pid)) != NULL)
+            m->process.full = r->a == 1;
+        break;
     case HIST_ENGINE_DRAIN:
         if ((m = member_get(w, r->pid)) != NULL && m->process.drain_ns == 0)
             m->process.drain_ns = r->t_ns;
@@ -432,4 +436,24 @@ void world_processes(const struct world *w, bool (*visit)(const struct world_pro
     for (size_t i = 0; i < w->tables->process_count; i++)
         if (!visit(&w->tables->processes[i].process, arg))
             return;
+}
+
+struct room {
+    uint64_t since_ns, full, others;
+};
+
+static bool room_one(const struct world_process *p, void *arg)
+{
+    struct room *room = arg;
+    bool lived = p->is_worker && !p->is_master && (p->exit_ns == 0 || p->exit_ns >= room->since_ns);
+    room->full += lived && p->full;
+    room->others += lived && !p->full;
+    return true;
+}
+
+bool world_was_full(const struct world *w, uint64_t since_ns)
+{
+    struct room room = {.since_ns = since_ns};
+    world_processes(w, room_one, &room);
+    return room.full > 0 && room.others == 0;
 }

@@ -114,9 +114,10 @@ $(BUILD)/bin/masterwork: Makefile
 	@printf '#!/bin/sh\n# Runs the director from this build.\nhere=$$(cd "$$(dirname "$$0")" && pwd)\nroot=$$(cd "$$here/$(shell realpath -m --relative-to=$(BUILD)/bin .)" && pwd)\nMW_BIN="$$here" PYTHONPATH="$$root/pytests$${PYTHONPATH:+:$$PYTHONPATH}" exec $(PYTHON) -m masterwork "$$@"\n' > $@
 	@chmod +x $@
 
+UNIT_S ?= 120
 unit: $(TEST_BINS) ## run the C tests
 	@fail=0; for t in $(TEST_BINS); do \
-	    if out=$$(CMOCKA_MESSAGE_OUTPUT=stdout timeout 120 $$t 2>&1); then echo "  ok     $$t"; \
+	    if out=$$(CMOCKA_MESSAGE_OUTPUT=stdout timeout $(UNIT_S) $$t 2>&1); then echo "  ok     $$t"; \
 	    else echo "$$out"; echo "  FAILED $$t (run it again: $$t)"; fail=1; fi; done; exit $$fail
 
 # ---- what is needed, from Debian ------------------------------------------------------------------
@@ -172,11 +173,16 @@ san: deps-check ## all C tests, and all tests and stories of the engine, under A
 	@$(MAKE) CC=clang BUILD=$(BUILD)/san SAN="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 	    -j$(JOBS) san-run
 san-run: all $(TEST_BINS)
-	@$(MAKE) unit
+	@$(MAKE) UNIT_S=1200 unit
 	@rm -rf $(BUILD)/reports
 	@MW_SANITIZED=$(abspath $(BUILD))/reports MW_BIN=$(abspath $(BUILD))/bin \
 	    $(PYTHON) -m pytest pytests -q -rs -n $(JOBS) $(PYTEST)
 .PHONY: san-run
+
+valgrind: deps-check ## stories with the engine under valgrind: no error, nothing lost by master and workers
+	@$(MAKE) -j$(JOBS) all
+	@MW_BIN=$(abspath $(BUILD))/bin $(PYTHON) -m pytest pytests/test_valgrind.py -q -n $(JOBS) $(PYTEST)
+.PHONY: valgrind
 
 # Each fuzzer starts from the corpus in its folder; what it finds new is kept below build/ only. A
 # finding is written to build/fuzz and named; FUZZER FILE repeats it.

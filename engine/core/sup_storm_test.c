@@ -5,7 +5,7 @@
 
 #include "engine/core/sup_rig.h"
 
-enum { WORLD_MAX = 512, QUEUE_MAX = 8192, CELLS_MAX = 1024 };
+enum { WORLD_MAX = 512, QUEUE_MAX = 8192, CELLS_MAX = 64 * SUP_CELL_WORDS };
 
 struct process {
     int slot;

@@ -18,9 +18,11 @@ static void add(struct page *page, const char *format, ...) __attribute__((forma
 static void add(struct page *page, const char *format, ...)
 {
     size_t used = (size_t)page->len < page->size ? (size_t)page->len : page->size;
+    /* Who only asks for the length has no room. */
+    char *at = page->out == NULL ? NULL : page->out + used;
     va_list args;
     va_start(args, format);
-    page->len += vsnprintf(page->out + used, page->size - used, format, args);
+    page->len += vsnprintf(at, page->size - used, format, args);
     va_end(args);
 }
 

@@ -187,10 +187,13 @@ struct conf_str answer_type_of_path(const struct exchange *x)
 
 static void answer_add_line(struct builder *head, struct conf_str name, struct conf_str value)
 {
-    builder_add(head, name);
-    builder_add(head, STR(": "));
-    builder_add(head, value);
-    builder_add(head, STR("\r\n"));
+    struct conf_str between = STR(": "), end = STR("\r\n");
+    if (!builder_reserve(head, name.len + between.len + value.len + end.len))
+        return;
+    builder_put(head, name);
+    builder_put(head, between);
+    builder_put(head, value);
+    builder_put(head, end);
 }
 
 /* Does add_header (without `always`) apply to answers with this status? nginx's list. */

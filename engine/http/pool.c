@@ -63,12 +63,10 @@ void builder_start(struct builder *builder, struct pool *pool, size_t room)
         builder->room = 0; /* so that every addition asks */
 }
 
-bool builder_reserve(struct builder *builder, size_t more)
+bool builder_grow(struct builder *builder, size_t more)
 {
     if (builder->failed)
         return false;
-    if (builder->len + more < builder->room)
-        return true;
     size_t room = (builder->len + more + 1) * 2;
     char *at = pool_take(builder->pool, room);
     if (at == NULL) {

@@ -31,15 +31,23 @@ struct builder {
 };
 
 void builder_start(struct builder *builder, struct pool *pool, size_t room);
+bool builder_grow(struct builder *builder, size_t more);
 /* Makes room for `more` bytes and a NUL; false: there is no memory. */
-bool builder_reserve(struct builder *builder, size_t more);
-static inline void builder_add(struct builder *builder, struct conf_str text)
+static inline bool builder_reserve(struct builder *builder, size_t more)
 {
-    if (builder->len + text.len >= builder->room && !builder_reserve(builder, text.len))
-        return;
+    return builder->len + more < builder->room || builder_grow(builder, more);
+}
+/* Adds a part of what builder_reserve has made room for. */
+static inline void builder_put(struct builder *builder, struct conf_str text)
+{
     if (text.len > 0) /* text.at may be NULL */
         memcpy(builder->at + builder->len, text.at, text.len);
     builder->len += text.len;
+}
+static inline void builder_add(struct builder *builder, struct conf_str text)
+{
+    if (builder_reserve(builder, text.len))
+        builder_put(builder, text);
 }
 void builder_add_u64(struct builder *builder, uint64_t value);
 void builder_add_char(struct builder *builder, char c);

@@ -184,6 +184,8 @@ static bool route_adds_slash(struct exchange *x, const struct conf_locations *le
  * the prefix forbids it. */
 static enum route_end route_level(struct exchange *x, const struct conf_locations *level)
 {
+    if (level->exact_count + level->prefix_count + level->regex_count == 0)
+        return ROUTE_NOTHING; /* as in most locations */
     const struct conf_location *exact =
         route_not_greater(level->exact, level->exact_count, x->path);
     if (exact != NULL && str_equal(exact->path, x->path)) {

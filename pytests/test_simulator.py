@@ -51,6 +51,23 @@ def test_a_run_says_how_fast_it_was(tmp_path):
     assert run["events"] / run["requests"] < 8, "timers that find nothing to do are events again"
 
 
+def test_an_upgrade_is_completed(tmp_path):
+    """The old master is told to go; the new one reloads, and is upgraded itself."""
+    schedule = tmp_path / "upgrade.schedule"
+    schedule.write_text("mw-sim schedule\nseed 7\nworkers 3\nbaseline 2s\nact 8s\n"
+                        "load pooled pooled rate=100.000 clients=16\n"
+                        "load fresh fresh rate=100.000\n"
+                        "at 100ms upgrade 3\nat 3s reload 2 1\nat 5s upgrade 3\n")
+    run = json.loads(sim("run", str(schedule), "--json"))
+    verdicts = {g["id"]: g for g in run["guarantees"]}
+    assert verdicts["upgrade/two-masters"]["verdict"] == "holds"
+    assert verdicts["upgrade/zero-loss"]["strength"].startswith("2 upgrades, ")
+    assert verdicts["reload/cut-over"]["verdict"] == "holds"
+    lines = sim("replay", str(schedule)).splitlines()
+    assert sum(" other_gone " in line and " running " in line for line in lines) == 2
+    assert sum(" quit " in line and " quitting " in line for line in lines) == 2
+
+
 def test_what_is_found_is_made_small_kept_and_repeated(tmp_path):
     found = sim("swarm", "--seeds", "1..200", "--sabotage", "lose_reload", code=1)
     assert "violated: reload/no-lost-signal" in found

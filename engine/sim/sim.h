@@ -92,6 +92,7 @@ struct sim_master {
     uint64_t deadline_ns; /* of the timers that are set; 0 none */
     bool beats_on, settle_on, again_on, stepping, gone, listeners_stopped;
     bool booting;                  /* a new binary that has not had its first turn */
+    bool upgraded, has_old;        /* another one started it, which is still there */
     int line_fd;                   /* to the other master, while there is one; -1 none */
     uint32_t config, config_tried; /* numbers: what serves, what is being tried */
     uint32_t generation_tried;
@@ -205,8 +206,9 @@ struct sim {
     struct fault_self selves[KERNEL_PROCS_MAX];
     struct fault_decision stalls[KERNEL_PROCS_MAX]; /* why a process is stalled */
     struct sim_coverage *coverage;                  /* NULL not counted */
-    /* The second is the new binary's in an upgrade, while it lasts. `master` is the one whose turn
-     * it is, else the first, to whom the director speaks. */
+    /* The second is the new binary's in an upgrade, while it lasts; if it is the one that is left,
+     * it becomes the first. `master` is the one whose turn it is, else the first, to whom the
+     * director speaks. */
     struct sim_master masters[2], *master;
     struct sim_clients clients;
     struct sim_director director;
@@ -227,6 +229,7 @@ enum sim_outside {
     SIM_OUT_CONT,
     SIM_OUT_BOOT,
     SIM_OUT_OTHER,
+    SIM_OUT_ADOPT,
     SIM_OUT_STORY
 };
 
@@ -270,6 +273,9 @@ void sim_upgrade_boot(struct sim *s);
 void sim_upgrade_line(struct sim *s);
 void sim_upgrade_signal(struct sim *s, int number);
 void sim_upgrade_ready(struct sim *s);
+/* The old master is gone and the new one stays. */
+bool sim_upgrade_succeeds(const struct sim *s);
+void sim_upgrade_adopt(struct sim *s);
 /* True: asking failed and must be done again. */
 bool sim_upgrade_reap(struct sim *s);
 /* Whose process it is; NULL: no master's. */

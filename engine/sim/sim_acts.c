@@ -279,7 +279,7 @@ static void ask_upgrade(struct sim *s, uint32_t fate)
                                         .role = HIST_DIRECTOR,
                                         .slot = -1,
                                         .pid = s->master->pid,
-                                        .a = fate == 0,
+                                        .a = fate == SIM_FATE_RETURNS || fate == SIM_FATE_STAYS,
                                         .b = d->upgrade_sequence,
                                         .c = 1});
     kernel_kill(&s->kernel, s->master->pid, SIGUSR2);

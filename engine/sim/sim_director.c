@@ -303,11 +303,12 @@ void sim_director_master_gone(struct sim *s, int status)
 /* ---- the new binary of an upgrade --------------------------------------------------------------
  */
 
-/* The workers of both have accepted for a while: the upgrade is taken back. */
-static void take_back(struct sim *s, uint32_t pid)
+/* The workers of both have accepted for a while: the upgrade is taken back, or completed. */
+static void part(struct sim *s, uint32_t pid)
 {
-    if (s->masters[1].pid == pid)
-        sim_signal(s, pid, SIGQUIT, HIST_TO_MASTER);
+    bool stays = s->director.upgrade == SIM_FATE_STAYS;
+    if (s->masters[1].pid == pid && !s->director.stopping)
+        sim_signal(s, stays ? s->masters[0].pid : pid, SIGQUIT, HIST_TO_MASTER);
 }
 
 void sim_director_upgraded(struct sim *s, enum hist_upgrade what)
@@ -366,7 +367,10 @@ void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a)
         sim_story_turn(s);
         break;
     case SIM_OUT_OTHER:
-        take_back(s, a);
+        part(s, a);
+        break;
+    case SIM_OUT_ADOPT:
+        sim_upgrade_adopt(s);
         break;
     }
 }

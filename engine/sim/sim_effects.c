@@ -55,8 +55,8 @@ static void leave(struct sim *s, int code)
 {
     struct sim_master *m = s->master;
     m->gone = true;
-    if (m == &s->masters[0])
-        record_pid_file(s, 0, 0);
+    if (m == &s->masters[0]) /* one whose place is taken had its number in the other file */
+        record_pid_file(s, sim_upgrade_succeeds(s), 0);
     kernel_exit(&s->kernel, m->process, code << 8);
 }
 

@@ -62,7 +62,7 @@ static void step(struct sim *s, struct sup_event event)
     const char *broken = sup_check(&m->sup);
     if (broken != NULL && s->broken == NULL)
         s->broken = broken;
-    if (s->trace != NULL && m == &s->masters[0])
+    if (s->trace != NULL && !m->upgraded)
         write_trace(s, &event);
     if (s->status != NULL)
         print_status(s, &event);

@@ -270,7 +270,7 @@ static void draw_act(struct draft *d, struct sim_random *r, enum sim_act_kind ki
             (uint32_t)sim_random_between(r, 1, 50));
         break;
     case SIM_ACT_UPGRADE:
-        add(p, at_ns, kind, (uint32_t)sim_random_below(r, 3), 0);
+        add(p, at_ns, kind, (uint32_t)sim_random_below(r, 4), 0);
         break;
     case SIM_ACT_SIGNAL_TO:
         add(p, at_ns, kind, (uint32_t)to_group[sim_random_below(r, 4)], SIM_GROUP);

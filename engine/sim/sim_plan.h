@@ -39,7 +39,9 @@ enum {
     A(SLOW, "slow", "NM", "which worker's turns come up to so late")                               \
     A(FD_LIMIT, "fd-limit", "N", "of all workers, seen by them at their next heartbeat")           \
     A(BURST, "burst", "LN", "so many new connections of a load at the same moment")                \
-    A(UPGRADE, "upgrade", "N", "USR2; the new binary 0 becomes ready, 1 ends, 2 stalls")           \
+    A(UPGRADE, "upgrade", "N",                                                                     \
+      "USR2; the new binary 0 becomes ready and is told to go, 1 ends, 2 stalls, 3 becomes ready " \
+      "and the old one is told to go")                                                             \
     A(SIGNAL_TO, "signal-to", "SW", "to master, worker, last-worker, all-workers, all, group")     \
     A(CONFIG, "config", "N", "a configuration of so many workers is written; 0: an invalid one")   \
     A(HUP, "hup", "N",                                                                             \
@@ -58,6 +60,9 @@ enum {
     A(RELEASE, "release", "L", "a load ends: nothing new, held connections are let go")            \
     A(RATE, "rate", "LN", "a load's requests in 1000 s from now on")                               \
     A(STOP, "stop", "WM", "fast, graceful or kill; waits for the master's end, at most so long")
+/* What comes of a new binary. */
+enum sim_fate { SIM_FATE_RETURNS, SIM_FATE_ENDS, SIM_FATE_STALLS, SIM_FATE_STAYS };
+
 enum sim_act_kind {
 #define A(symbol, word, arguments, meaning) SIM_ACT_##symbol,
     SIM_ACTS(A)

@@ -95,7 +95,9 @@ static void on_ended(struct kernel *k, unsigned process)
     struct sim_master *m = sim_master_of(s, process);
     if (m != NULL)
         m->gone = true;
-    if (m == &s->masters[0])
+    if (m == &s->masters[0] && sim_upgrade_succeeds(s))
+        kernel_outside(k, k->now_ns, SIM_OUT_ADOPT, 0); /* it is in the middle of something */
+    else if (m == &s->masters[0])
         sim_director_master_gone(s, p->status);
 }
 

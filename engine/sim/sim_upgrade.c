@@ -1,14 +1,15 @@
 /* Changing the binary in the simulation, as engine/master/upgrade.c does: the old master forks and
  * the child executes the new program, with the listener and one end of a line between the two. Then
- * there are two masters, until the director tells the new one to go. */
+ * there are two masters, until the director tells one of them to go. */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #include "engine/sim/sim.h"
 
 static const uint64_t boot_ns = 20 * SIM_MS;
 static const uint64_t together_ns = 500 * SIM_MS;
-enum { EXEC_FAILED = 127, BECOMES_READY = 0, ENDS = 1 }; /* what a plan's upgrade says of it */
+enum { EXEC_FAILED = 127 };
 
 static void tell_gone(struct sim *s, int status)
 {
@@ -66,7 +67,9 @@ void sim_upgrade_start(struct sim *s)
                                 .pid = s->kernel.processes[child].pid,
                                 .listen_fd = old->listen_fd,
                                 .line_fd = line[1],
-                                .booting = true};
+                                .booting = true,
+                                .upgraded = true,
+                                .has_old = true};
     old->line_fd = line[0];
     kernel_watch(&s->kernel, old->process, line[0], SIM_TAG_LINE);
     kernel_busy(&s->kernel, next->process, boot_ns);
@@ -80,9 +83,10 @@ void sim_upgrade_boot(struct sim *s)
     struct sim_master *m = s->master;
     uint32_t fate = s->director.upgrade;
     m->booting = false;
-    if (fate == ENDS || (fate == BECOMES_READY && !s->director.config_valid)) {
+    bool starts = fate == SIM_FATE_RETURNS || fate == SIM_FATE_STAYS;
+    if (fate == SIM_FATE_ENDS || (starts && !s->director.config_valid)) {
         kernel_exit(&s->kernel, m->process, 1 << 8);
-    } else if (fate != BECOMES_READY) {
+    } else if (!starts) {
         kernel_stall(&s->kernel, m->process, false);
     } else {
         kernel_watch(&s->kernel, m->process, m->line_fd, SIM_TAG_LINE);
@@ -94,7 +98,7 @@ void sim_upgrade_boot(struct sim *s)
 void sim_upgrade_ready(struct sim *s)
 {
     struct sim_master *m = s->master;
-    if (m == &s->masters[0])
+    if (!m->has_old)
         return;
     kernel_channel_send(&s->kernel, m->process, m->line_fd, WORD_READY);
     kernel_outside(&s->kernel, s->kernel.now_ns + together_ns, SIM_OUT_OTHER, m->pid);
@@ -114,8 +118,37 @@ void sim_upgrade_line(struct sim *s)
     if (got != 0)
         return;
     kernel_unwatch(&s->kernel, m->process, m->line_fd);
-    if (m != &s->masters[0])
-        tell_gone(s, 0);
+    if (!m->has_old)
+        return;
+    kernel_close(&s->kernel, m->process, m->line_fd);
+    m->line_fd = -1;
+    m->has_old = false;
+    tell_gone(s, 0);
+}
+
+/* While the first master ends: is the second to take its place? */
+bool sim_upgrade_succeeds(const struct sim *s)
+{
+    const struct sim_master *next = &s->masters[1];
+    return s->director.upgrade == SIM_FATE_STAYS && !s->director.stopping && next->pid != 0 &&
+           kernel_alive(&s->kernel, next->process);
+}
+
+/* From here on the director speaks to it. */
+void sim_upgrade_adopt(struct sim *s)
+{
+    uint32_t old_pid = s->masters[0].pid;
+    if (!sim_upgrade_succeeds(s))
+        return;
+    s->masters[0] = s->masters[1];
+    memset(&s->masters[1], 0, sizeof(s->masters[1]));
+    sim_record(s, &(struct hist_record){.kind = HIST_DIRECTOR_ADOPTED,
+                                        .role = HIST_DIRECTOR,
+                                        .slot = -1,
+                                        .pid = s->master->pid,
+                                        .a = old_pid,
+                                        .b = 1});
+    sim_director_resized(s, s->master->sup.settings.workers);
 }
 
 void sim_upgrade_signal(struct sim *s, int number)

@@ -264,7 +264,6 @@ const struct checker judge_control_resize = {.kinds = resize_kinds,
 
 struct scope {
     struct hist_record last; /* the last such signal to everybody */
-    uint32_t sent_away;      /* a master that was told to go */
     struct rolls rolls;
     struct causes causes;
     uint64_t signals, reload_ns; /* the last reload that was asked for, in whatever way */
@@ -286,7 +285,7 @@ static void scope_exit(struct judge_context *c, const struct hist_record *r)
         return;
     bool by_it =
         r->a != UINT64_MAX && WIFSIGNALED((int)r->a) && (uint64_t)WTERMSIG((int)r->a) == s->last.a;
-    bool master = p->is_master && p->pid == c->world->master_pid && p->pid != s->sent_away;
+    bool master = p->is_master && p->pid == c->world->master_pid && p->pid != c->world->parting_pid;
     bool reloads = !traced(c->world) && s->reload_ns != 0 && r->t_ns - s->reload_ns < 2 * SOON_NS;
     bool ours = p->parent == 0 || p->parent == c->world->master_pid; /* not a new binary's */
     bool left = ours && p->is_worker && !p->is_master && s->last.a != SIGHUP && !reloads &&
@@ -303,8 +302,6 @@ static void scope_observe(struct judge_context *c, const struct hist_record *r)
     rolls_take(&s->rolls, c->world, r);
     causes_take(&s->causes, r);
     bool signal = r->kind == HIST_DIRECTOR_SIGNAL || r->kind == HIST_STORM_SIGNAL;
-    if (r->kind == HIST_DIRECTOR_SIGNAL && (r->a == SIGQUIT || r->a == SIGTERM || r->a == SIGINT))
-        s->sent_away = r->b == HIST_TO_MASTER ? r->pid : s->sent_away;
     if (r->kind == HIST_DIRECTOR_RELOAD || (signal && r->a == SIGHUP))
         s->reload_ns = r->t_ns;
     if (signal && is_harmless(r) && was_sent(r) && world_serving(c->world)) {

@@ -179,6 +179,9 @@ static void scope_holds_when_nobody_ends(void **state)
     HOLDS(control_scope,
           STORY_ENGINE GROUP("1", "SIGWINCH") "1.1 director.signal pid=11 a=SIGKILL "
                                               "b=worker\n1.2 watch.exit pid=11 a=9\n" ENDS("9"));
+    /* an upgrade is completed: the old master is told to go, alone */
+    HOLDS(control_scope, STORY_ENGINE "0.9 director.signal pid=10 a=SIGQUIT b=master\n" GROUP(
+                             "1", "SIGWINCH") "1.1 watch.exit pid=10 a=0\n" ENDS("9"));
 }
 
 static void scope_blames_who_ends_for_it(void **state)

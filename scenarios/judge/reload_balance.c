@@ -121,16 +121,24 @@ static void balanced_sample(struct judge_context *c, const struct hist_record *r
         worker_sample(c, r);
 }
 
+static void balanced_begin(struct balanced *b)
+{
+    table_release(&b->workers);
+    *b = (struct balanced){.begun = true, .workers_asked = b->workers_asked};
+    table_init(&b->workers, sizeof(struct worker), WORKERS_MAX);
+}
+
 static void balanced_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct balanced *b = c->state;
-    if (!b->begun) {
-        table_init(&b->workers, sizeof(struct worker), WORKERS_MAX);
-        b->begun = true;
-    }
+    /* A new master is another program, with other sizes. */
+    if (!b->begun || r->kind == HIST_DIRECTOR_ADOPTED)
+        balanced_begin(b);
     switch (r->kind) {
     case HIST_WATCH_PROC:
         balanced_sample(c, r);
+        break;
+    case HIST_DIRECTOR_ADOPTED:
         break;
     case HIST_DIRECTOR_RELOAD:
         b->reloads++;
@@ -239,13 +247,9 @@ static void balanced_release(void *state)
     table_release(&b->workers);
 }
 
-static const unsigned balanced_kinds[] = {HIST_WATCH_PROC,
-                                          HIST_WATCH_EXIT,
-                                          HIST_ENGINE_WORKER_EXIT,
-                                          HIST_DIRECTOR_RELOAD,
-                                          HIST_DIRECTOR_CONFIG,
-                                          HIST_ENGINE_RESIZED,
-                                          HIST_NONE};
+static const unsigned balanced_kinds[] = {
+    HIST_WATCH_PROC,      HIST_DIRECTOR_ADOPTED, HIST_WATCH_EXIT,     HIST_ENGINE_WORKER_EXIT,
+    HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_CONFIG,  HIST_ENGINE_RESIZED, HIST_NONE};
 const struct checker judge_reload_balanced = {.kinds = balanced_kinds,
                                               .state_size = sizeof(struct balanced),
                                               .observe = balanced_observe,

@@ -25,7 +25,8 @@ struct whole {
 static bool told_otherwise(const struct world *w, const struct hist_record *drain)
 {
     const struct hist_record *s = &w->last_signal;
-    if (w->stop_ns != 0 || w->master_killed)
+    if (w->stop_ns != 0 || w->master_killed ||
+        (w->parting_pid != 0 && w->parting_pid == w->master_pid))
         return true;
     if (s->kind == HIST_NONE || s->t_ns + CONVERGE_NS < drain->t_ns)
         return false;

@@ -72,7 +72,7 @@ static void deadline_exit(struct judge_context *c, const struct hist_record *r)
     const struct world_process *p = world_process(c->world, r->pid);
     if (!world_has_master(c->world) || !deadline_concerns(d, c->world, p, r->a))
         return;
-    if (p->parent != 0 && p->parent != c->world->master_pid)
+    if (p->parent != 0 && (p->parent != c->world->master_pid || p->parent == c->world->parting_pid))
         return; /* of a new binary, which may be told to go before it is the master */
     if (died_at_start(c->world, p)) { /* the replacement itself died: a crash loop */
         size_t i = deadline_find(d, c->world, p);
@@ -141,15 +141,26 @@ static void deadline_not_forked(struct deadline *d, int16_t slot)
             deadline_drop(d, i);
 }
 
-/* What the story tells the master that has a say in whom it replaces. */
-static void deadline_signal(struct deadline *d, const struct world *w, const struct hist_record *r)
+/* The master is to go, and a new one's workers are there. */
+static void deadline_parts(struct judge_context *c, const struct hist_record *r)
 {
-    if (r->pid != w->master_pid || (r->kind == HIST_STORM_SIGNAL && r->c != 0))
+    struct deadline *d = c->state;
+    while (d->pending_count > 0)
+        deadline_overdue(c, &d->pending[--d->pending_count], r->t_ns);
+}
+
+/* What the story tells the master that has a say in whom it replaces. */
+static void deadline_signal(struct judge_context *c, const struct hist_record *r)
+{
+    struct deadline *d = c->state;
+    if (r->pid != c->world->master_pid || (r->kind == HIST_STORM_SIGNAL && r->c != 0))
         return;
     if (r->a == SIGSTOP || r->a == SIGCONT)
         d->master_stopped_ns = r->t_ns;
     else if (r->a == SIGTTOU)
         d->shrunk_ns = r->t_ns;
+    else if (r->pid != 0 && r->pid == c->world->parting_pid)
+        deadline_parts(c, r);
 }
 
 static void deadline_observe(struct judge_context *c, const struct hist_record *r)
@@ -165,7 +176,7 @@ static void deadline_observe(struct judge_context *c, const struct hist_record *
     else if (r->kind == HIST_ENGINE_SPAWN_FAILED)
         deadline_not_forked(d, r->slot);
     else if (r->kind == HIST_DIRECTOR_SIGNAL || r->kind == HIST_STORM_SIGNAL)
-        deadline_signal(d, c->world, r);
+        deadline_signal(c, r);
 }
 
 static void deadline_finish(struct judge_context *c)

@@ -79,6 +79,18 @@ static void deadline_is_not_forgiven_by_a_reload_that_is_undone(void **state)
                "1.10", "11", "0") "1.2 engine.reloaded pid=10 gen=1 a=undone b=2\n" ENDS("4.0"));
 }
 
+/* A new master's workers are there: nobody replaces those of one that was told to go. */
+static void deadline_ends_with_its_master(void **state)
+{
+    (void)state;
+#define PARTS(t) t " director.signal pid=10 a=SIGQUIT b=master\n"
+    UNKNOWN(respawn_deadline, STORY_ENGINE DEADLINE KILLED("1.00", "11", "0") PARTS("1.2")
+                                  DIES("1.3", "12", "1", "9") ENDS("4.0"));
+    BLAMES(respawn_deadline, "watch.exit", 11, NULL,
+           STORY_ENGINE DEADLINE KILLED("1.00", "11", "0") PARTS("1.6") ENDS("4.0"));
+#undef PARTS
+}
+
 static void deadline_leaves_deaths_at_start_to_backoff(void **state)
 {
     (void)state;
@@ -491,6 +503,7 @@ int main(void)
         cmocka_unit_test(deadline_spares_a_worker_that_was_told_to_go),
         cmocka_unit_test(deadline_spares_the_old_generation_after_a_reload),
         cmocka_unit_test(deadline_is_not_forgiven_by_a_reload_that_is_undone),
+        cmocka_unit_test(deadline_ends_with_its_master),
         cmocka_unit_test(deadline_leaves_deaths_at_start_to_backoff),
         cmocka_unit_test(deadline_misses_one_that_leaves_by_itself),
         cmocka_unit_test(deadline_of_an_untraced_server_is_its_next_fork),

@@ -91,6 +91,7 @@ struct world {
     bool upgrading;               /* a new binary starts, or there are two masters */
     uint32_t new_master_pid;      /* of them the newer, 0 none */
     uint32_t new_binary_pid;      /* the last one started, as the server's trace tells */
+    uint32_t parting_pid;         /* the master that a signal told to go; 0 none */
 
     struct world_tables *tables; /* private */
 };

@@ -189,6 +189,11 @@ static bool asks_reload_or_reopen(const struct hist_record *r)
     return r->b == HIST_TO_MASTER && (r->a == SIGHUP || r->a == SIGUSR1);
 }
 
+static bool is_order_to_go(uint64_t number)
+{
+    return number == SIGQUIT || number == SIGTERM || number == SIGINT;
+}
+
 static void take_signal(struct world *w, const struct hist_record *r)
 {
     if (r->kind == HIST_STORM_SIGNAL && r->c != 0)
@@ -198,6 +203,8 @@ static void take_signal(struct world *w, const struct hist_record *r)
         w->last_signal = *r;
     if (r->a == SIGKILL && (r->b == HIST_TO_MASTER || is_master(w, r->pid)))
         w->master_killed = true;
+    if (r->b == HIST_TO_MASTER && r->pid == w->master_pid && r->pid != 0 && is_order_to_go(r->a))
+        w->parting_pid = r->pid;
     if (r->a == SIGSTOP || r->a == SIGCONT)
         set_stopped(w, r->pid, r->a == SIGSTOP, r->t_ns);
 }

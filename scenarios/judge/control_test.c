@@ -39,6 +39,17 @@ static void responsive_cannot_tell_what_was_not_waited_for(void **state)
     UNKNOWN(control_responsive, STORY_ENGINE ENDS("9"));
 }
 
+static void responsive_spares_a_master_that_another_follows(void **state)
+{
+    (void)state;
+#define FOLLOWED "1.5 director.adopted pid=20 a=10 b=1\n"
+    UNKNOWN(control_responsive,
+            STORY_ENGINE ASKED("1", "1") FOLLOWED ANSWERED("4", "1", "0") ENDS("9"));
+    UNKNOWN(control_responsive, STORY_ENGINE ASKED("1", "1") FOLLOWED ENDS("9"));
+    VIOLATED(control_responsive, STORY_ENGINE ASKED("1", "1") ANSWERED(
+                                     "4", "1", "0") "5 director.adopted pid=20 a=10\n" ENDS("9"));
+}
+
 static void responsive_spares_a_director_on_a_late_machine(void **state)
 {
     (void)state;
@@ -264,6 +275,7 @@ int main(void)
         cmocka_unit_test(responsive_blames_a_late_effect_and_none),
         cmocka_unit_test(responsive_matches_answers_by_number),
         cmocka_unit_test(responsive_cannot_tell_what_was_not_waited_for),
+        cmocka_unit_test(responsive_spares_a_master_that_another_follows),
         cmocka_unit_test(responsive_spares_a_director_on_a_late_machine),
         cmocka_unit_test(storm_holds_when_the_tree_converges),
         cmocka_unit_test(storm_blames_an_old_generation_that_was_forgotten),

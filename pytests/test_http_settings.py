@@ -282,3 +282,20 @@ def test_what_only_the_engine_knows(tmp_path):
         assert one.ask(request("/")).body == b"0|1|-"
     finally:
         one.stop()
+
+
+def test_several_error_logs(pair, tmp_path):
+    """Each place gets what its level asks for; a level's own places are all it has."""
+    both = pair("error_log two.log info; error_log two-crit.log crit;" + server("""
+        location /in { }
+        location /own { error_log own.log; error_log own-info.log info; error_log quiet.log crit; }
+        location /limited { limit_except GET { deny all; } error_log own.log crit;
+                            error_log own-info.log warn; }
+    """))
+    for one in (both.engine, both.nginx):
+        for target in ("/in", "/own", "/limited"):
+            one.ask(request(target))
+        names = {name: sum(" open() " in line for line in lines(one.folder / f"{name}.log"))
+                 for name in ("error", "two", "two-crit", "own", "own-info", "quiet")}
+        assert names == {"error": 0, "two": 1, "two-crit": 0, "own": 1, "own-info": 2,
+                         "quiet": 0}, one.name

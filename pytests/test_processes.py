@@ -110,3 +110,26 @@ def test_many_connections_at_once(engine: Engine, setting: str) -> None:
     for client in clients:
         with client:
             assert b" 200 OK\r\n" in b"".join(iter(lambda: client.recv(4096), b""))
+
+
+def test_several_error_logs_of_the_main_level(engine: Engine) -> None:
+    """Master and workers write to all of them; they come, go and are opened anew together."""
+    extra, warnings = engine.folder / "logs/extra.log", engine.folder / "logs/warnings.log"
+    engine.write(workers=1, main="error_log logs/extra.log info; error_log logs/warnings.log warn;")
+    master = engine.start()
+    for log in (engine.folder / "logs/error.log", extra):
+        assert "start worker processes" in log.read_text()
+    with socket.create_connection(("127.0.0.1", engine.port.number), 20) as client:
+        client.sendall(b"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert b" 404 " in client.recv(1000)
+    for log in (engine.folder / "logs/error.log", extra, warnings):
+        assert log.read_text().count('/none" failed (2: No such file') == 1, log
+    assert "[notice]" not in warnings.read_text()
+    extra.rename(extra.with_suffix(".1"))
+    os.kill(master, signal.SIGUSR1)
+    until(extra.exists, "the log is opened anew")
+    engine.write(workers=1)
+    before = extra.with_suffix(".1").read_text()
+    assert engine.run("-s", "reload", "--wait").returncode == 0
+    assert "reload ok" not in extra.read_text() and "reload ok" in engine.log()
+    assert extra.with_suffix(".1").read_text() == before

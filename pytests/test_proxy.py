@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from masterwork.scripted import answering, header
+from masterwork.scripted import Backend, Call, answering, header
 from masterwork.tree import wait_until
 from proxy_rig import Proxy, either, proxy  # noqa: F401
 
@@ -265,3 +265,31 @@ def test_what_the_log_says_of_servers(either: Proxy):
     sent = len(backend.heads[0]) + 4
     assert line[:4] == ["GET / HTTP/1.1", "200", backend.address, "200"]
     assert [float(x) for x in line[4:7]] and line[7:] == ["5", str(sent), "53"]
+
+
+def test_names_that_only_a_request_tells(either: Proxy):
+    """Groups and addresses; other names would need a resolver, and none can be configured."""
+    def make(backend: Backend):
+        def script(call: Call) -> None:
+            while backend.take(call):
+                call.answer(b"here")
+        return script
+    backend = either.backend(make)
+    either.start("location / { proxy_pass http://$arg_to; }",
+                 http=f"upstream group {{ server {backend.address}; }}")
+    port = backend.address.rsplit(":", 1)[1]
+    for to in (backend.address, "group", "GROUP"):
+        answer = either.ask(f"/?to={to}")
+        assert (answer.status, answer.body) == (200, b"here"), to
+    assert either.ask(f"/?to=localhost:{port}").status == 502
+    either.logged("no resolver defined to resolve localhost")
+
+
+def test_names_are_looked_up_as_the_configuration_is_read(either: Proxy):
+    backend = either.backend(lambda backend: lambda call: (backend.take(call), call.answer(b"x")))
+    port = backend.address.rsplit(":", 1)[1]
+    either.start(f"""location /a {{ proxy_pass http://localhost:{port}; }}
+                     location /b {{ proxy_pass http://group; }}""",
+                 http=f"upstream group {{ server localhost:{port}; }}")
+    for target in ("/a", "/b"):
+        assert either.ask(target).status == 200, target

@@ -43,10 +43,20 @@ static bool build_access_logs(struct load *load, const struct scope *scope,
 static void build_error_log(struct load *load, const struct scope *scope,
                             struct conf_location *location)
 {
-    const struct value *value = scope_value(scope, D_error_log);
-    location->error_level = (int)value->number;
+    const struct scope *level = build_level(scope, D_error_log);
+    const struct value *value = &level->values[D_error_log];
+    struct conf_error_log *more = level->more_error_logs.items;
+    location->error_level = location->error_file_level = (int)value->number;
     if (!str_equal(value->text, load->conf->error_log))
         location->error_file = load_log_file(load, value->text);
+    location->more_error_logs = more;
+    location->more_error_log_count = level->more_error_logs.count;
+    for (size_t i = 0; i < location->more_error_log_count; i++) {
+        if (!str_is(more[i].path, "stderr"))
+            more[i].file = load_log_file(load, more[i].path);
+        if (more[i].level > location->error_level)
+            location->error_level = more[i].level;
+    }
 }
 
 /* ---- one location ---------------------------------------------------------------------------- */
@@ -478,6 +488,8 @@ static void build_main(struct load *load)
     conf->pid_path = scope_value(main, D_pid)->text;
     conf->error_log = scope_value(main, D_error_log)->text;
     conf->error_level = (enum log_level)scope_number(main, D_error_log);
+    conf->more_error_logs = main->more_error_logs.items;
+    conf->more_error_log_count = main->more_error_logs.count;
     conf->working_directory = build_text(&main->values[D_working_directory]);
     conf->workers = (uint32_t)scope_number(main, D_worker_processes);
     conf->rlimit_nofile = main->values[D_worker_rlimit_nofile].number;

@@ -137,6 +137,13 @@ enum conf_replaces {
     REPLACES_ETAG = 1 << 2,
 };
 
+/* One of several error logs of a level. */
+struct conf_error_log {
+    struct conf_str path; /* or "syslog:...", or "stderr" */
+    int level;            /* enum log_level */
+    const struct conf_log_file *file;
+};
+
 struct conf_header {
     struct conf_str name;
     struct conf_text value;
@@ -334,8 +341,11 @@ struct conf_location {
     bool log_not_found, rewrite_log, uninitialized_variable_warn;
     struct conf_str body_temp_path;         /* client_body_temp_path */
     const struct conf_proxy *proxy;         /* HANDLE_PROXY: conf_proxy.h */
-    int error_level;                        /* enum log_level of error_log */
+    int error_level;                        /* enum log_level of error_log; of several the most */
     const struct conf_log_file *error_file; /* of this level's error_log; NULL: conf.error_log */
+    int error_file_level;
+    const struct conf_error_log *more_error_logs;
+    size_t more_error_log_count;
 };
 
 struct conf_server {
@@ -404,6 +414,8 @@ struct conf {
     bool daemon, fault_points;
     struct conf_str user, group, pid_path, error_log, working_directory, prefix;
     enum log_level error_level;
+    const struct conf_error_log *more_error_logs; /* beside error_log */
+    size_t more_error_log_count;
     uint32_t workers;       /* auto is resolved: CPUs this process may use */
     uint64_t rlimit_nofile; /* 0: not set */
     uint64_t rlimit_core;   /* bytes + 1; 0: not set */

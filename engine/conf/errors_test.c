@@ -91,6 +91,8 @@ static void main_values(void **state)
          "invalid log level \"loud\", it must be debug, info, notice, warn, error, crit, alert or "
          "emerg",
          "mw.conf:1:13"},
+        {"error_log a; error_log b; error_log c; error_log d; error_log e;",
+         "more than 4 error logs at the main level", "mw.conf:1:63"},
         {"error_log syslog:server=x;",
          "invalid log \"syslog:server=x\": the server is no address: names are not looked up",
          "mw.conf:1:11"},

@@ -88,6 +88,7 @@ struct scope {
     struct place place;
     struct value values[DIRECTIVE_COUNT];
     struct list index, headers, access_logs, types; /* the first level with `set` counts, whole */
+    struct list more_error_logs;                    /* likewise; struct conf_error_log */
     struct list names;                              /* server: struct conf_str */
     struct list name_regexes;                       /* server: const struct conf_regex * */
     struct list locations;                          /* struct scope *, in the order read */

@@ -5,6 +5,7 @@
 
 #include "engine/conf/setters.h"
 #include "engine/conf/value.h"
+#include "engine/os/log.h"
 #include "engine/os/syslog.h"
 
 /* A file, below the prefix, or a syslog server as it is written. */
@@ -45,8 +46,17 @@ bool set_error_log(struct load *load, struct scope *scope, const struct directiv
     if (!standard && !log_target(load, file, &path))
         return false;
     load->log_file_max++;
-    scope_set(scope, D_error_log, level, path);
-    return true;
+    if (!scope->values[D_error_log].set) {
+        scope_set(scope, D_error_log, level, path);
+        return true;
+    }
+    struct conf_error_log *more = load_add(load, &scope->more_error_logs, sizeof *more);
+    if (more == NULL)
+        return false;
+    *more = (struct conf_error_log){.path = path, .level = (int)level};
+    return scope->context != MAIN || scope->more_error_logs.count <= LOG_MORE_MAX ||
+           load_fail(load, &file->place, "more than %d error logs at the main level",
+                     LOG_MORE_MAX + 1);
 }
 
 /* ---- log_format ------------------------------------------------------------------------------ */

@@ -161,7 +161,7 @@ static const char differences[] =
     "  never waits for a name server. It takes ranges of ports. A wildcard address and one it "
     "covers\n"
     "  cannot be used side by side on the same port.\n"
-    "- `worker_processes` is at most 128. Each level has one `error_log`.\n"
+    "- `worker_processes` is at most 128; the main level has up to four `error_log`.\n"
     "- Without `user`, workers started by root stay root, where nginx's become `nobody`.\n"
     "- A byte NUL in a file is an error. Files include each other up to 16 levels, blocks 32.\n"
     "- A file that is included twice is read once.\n";

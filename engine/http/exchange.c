@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "engine/http/access_log.h"
 #include "engine/http/answer.h"
@@ -358,9 +359,32 @@ bool exchange_must_close(const struct exchange *x)
     return (endless && x->head.minor == 0) || note || exchange_is_disabled(x);
 }
 
+/* To every place that the location names; before there is one, to the process's own. */
+static void exchange_log_line(const struct exchange *x, enum log_level level, const char *line)
+{
+    const struct conf_location *location = x->location;
+    if (location == NULL) {
+        log_line(level, "%s", line);
+        return;
+    }
+    const struct access_logs *logs = x->site->logs;
+    const struct conf_log_file *file = location->error_file;
+    bool own = file == NULL || file->index >= logs->count;
+    if ((int)level <= location->error_file_level)
+        log_line_to(own ? NULL : file->path.at, own ? -1 : logs->files[file->index].fd, level, "%s",
+                    line);
+    for (size_t i = 0; i < location->more_error_log_count; i++) {
+        const struct conf_error_log *more = &location->more_error_logs[i];
+        bool opened = more->file != NULL && more->file->index < logs->count;
+        if ((int)level <= more->level && (opened || more->file == NULL))
+            log_line_to(more->path.at, opened ? logs->files[more->file->index].fd : STDERR_FILENO,
+                        level, "%s", line);
+    }
+}
+
 void exchange_log(const struct exchange *x, enum log_level level, const char *format, ...)
 {
-    enum { MESSAGE_MAX = 1024, REQUEST_MAX = 512, UPSTREAM_MAX = 512 };
+    enum { MESSAGE_MAX = 1024, REQUEST_MAX = 512, UPSTREAM_MAX = 512, LINE_MAX_BYTES = 4096 };
     if (x->location != NULL && (int)level > x->location->error_level)
         return;
     char message[MESSAGE_MAX], upstream[UPSTREAM_MAX] = "", peer[INET6_ADDRSTRLEN] = "unix:";
@@ -379,11 +403,10 @@ void exchange_log(const struct exchange *x, enum log_level level, const char *fo
     int line_len = line.len < REQUEST_MAX ? (int)line.len : REQUEST_MAX;
     const char *server =
         x->server != NULL && x->server->name_count > 0 ? x->server->names[0].at : "";
-    const struct conf_log_file *file = x->location != NULL ? x->location->error_file : NULL;
-    bool own = file == NULL || file->index >= x->site->logs->count;
-    log_line_to(own ? NULL : file->path.at, own ? -1 : x->site->logs->files[file->index].fd, level,
-                "*%llu %s, client: %s, server: %s, request: \"%.*s\"%s%s%.*s%s",
-                (unsigned long long)x->client->number, message, peer, server, line_len, line.at,
-                upstream, host.len > 0 ? ", host: \"" : "", (int)host.len, host.at,
-                host.len > 0 ? "\"" : "");
+    char whole[LINE_MAX_BYTES];
+    snprintf(whole, sizeof whole, "*%llu %s, client: %s, server: %s, request: \"%.*s\"%s%s%.*s%s",
+             (unsigned long long)x->client->number, message, peer, server, line_len, line.at,
+             upstream, host.len > 0 ? ", host: \"" : "", (int)host.len, host.at,
+             host.len > 0 ? "\"" : "");
+    exchange_log_line(x, level, whole);
 }

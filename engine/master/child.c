@@ -24,7 +24,7 @@ void child_run_worker(struct master *m, const struct process *p, const struct ge
     ev_loop_destroy(m->loop);
     close_masters_files(m, p, g);
     /* Workers of a configuration that is being tried log where it says. */
-    log_open(g->conf->error_log.at, g->conf->error_level);
+    files_open_logs(g->conf, g->conf->error_log.at);
     set_environment(g->conf);
     const struct worker_args args = {
         .conf = g->conf,

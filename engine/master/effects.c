@@ -164,9 +164,10 @@ static void keep_conf(struct master *m, uint32_t generation)
 
 static void switch_error_log(const struct conf *from, const struct conf *to)
 {
-    if (strcmp(from->error_log.at, to->error_log.at) == 0 && from->error_level == to->error_level)
+    if (strcmp(from->error_log.at, to->error_log.at) == 0 && from->error_level == to->error_level &&
+        from->more_error_log_count == 0 && to->more_error_log_count == 0)
         return;
-    int err = log_open(to->error_log.at, to->error_level);
+    int err = files_open_logs(to, to->error_log.at);
     if (err < 0)
         log_line(LEVEL_EMERG, "open() \"%s\" failed (%d: %s), the old error log is kept",
                  to->error_log.at, -err, strerror(-err));

@@ -23,6 +23,15 @@ void files_remove_one(const char *path, pid_t pid)
         log_line(LEVEL_CRIT, "\"%s\" cannot be removed (%d: %s)", path, -err, strerror(-err));
 }
 
+int files_open_logs(const struct conf *conf, const char *path)
+{
+    int err = log_open(path, conf->error_level);
+    for (size_t i = 0; i < conf->more_error_log_count && err == 0; i++)
+        err = log_open_also(conf->more_error_logs[i].path.at,
+                            (enum log_level)conf->more_error_logs[i].level);
+    return err;
+}
+
 int files_write_pid(struct master *m)
 {
     int err = pidfile_write(m->current.conf->pid_path.at, m->pid);

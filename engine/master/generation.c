@@ -102,9 +102,8 @@ static int check_user(const struct conf *conf, struct listeners_error *error)
     return -ENOENT;
 }
 
-static int check_error_log(const struct conf *conf, struct listeners_error *error)
+static int check_one_log(const char *path, struct listeners_error *error)
 {
-    const char *path = conf->error_log.at;
     if (strcmp(path, "stderr") == 0)
         return 0;
     int fd = log_target_open(path);
@@ -113,6 +112,14 @@ static int check_error_log(const struct conf *conf, struct listeners_error *erro
     snprintf(error->text, sizeof(error->text), "open() \"%s\" failed (%d: %s)", path, -fd,
              strerror(-fd));
     return fd;
+}
+
+static int check_error_log(const struct conf *conf, struct listeners_error *error)
+{
+    int err = check_one_log(conf->error_log.at, error);
+    for (size_t i = 0; i < conf->more_error_log_count && err == 0; i++)
+        err = check_one_log(conf->more_error_logs[i].path.at, error);
+    return err;
 }
 
 #define ZONE_KIND(symbol, directive) extern const struct zone_kind zone_kind_##symbol;

@@ -108,6 +108,8 @@ void upgrade_signal(struct master *m, int number);
 bool upgrade_reap(struct master *m); /* as workers_reap() */
 
 /* files.c: the pid file */
+/* Points the error log to `path` and to all that `conf` names beside its first. 0, or -errno. */
+int files_open_logs(const struct conf *conf, const char *path);
 int files_write_pid(struct master *m);
 int files_write_oldbin(struct master *m);
 void files_restore_pid(struct master *m);

@@ -65,7 +65,7 @@ static bool open_error_log(const struct master_options *options, const struct co
     /* -e stays in force where the configuration leaves the place to us. */
     bool keep = options->error_log != NULL && strcmp(conf->error_log.at, usual) == 0;
     const char *path = keep ? options->error_log : conf->error_log.at;
-    int err = log_open(path, conf->error_level);
+    int err = files_open_logs(conf, path);
     return err == 0 || refuse("open() \"%s\" failed (%d: %s)", path, -err, strerror(-err));
 }
 

@@ -18,13 +18,16 @@
 
 #define LOG_LINE_MAX 2048 /* nginx's bound; longer messages are cut */
 
-static struct {
+struct target {
     int fd;
     enum log_level level;
     bool to_syslog;
     struct syslog syslog;
     char path[PATH_MAX]; /* empty: stderr */
-} error_log = {.fd = STDERR_FILENO, .level = LEVEL_NOTICE};
+};
+static struct target error_log = {.fd = STDERR_FILENO, .level = LEVEL_NOTICE};
+static struct target more_logs[LOG_MORE_MAX];
+static size_t more_count;
 
 static const char *const level_words[] = {
     [LEVEL_EMERG] = "emerg", [LEVEL_ALERT] = "alert", [LEVEL_CRIT] = "crit",
@@ -32,39 +35,63 @@ static const char *const level_words[] = {
     [LEVEL_INFO] = "info",   [LEVEL_DEBUG] = "debug",
 };
 
-static void log_switch(int fd)
+static void target_switch(struct target *target, int fd)
 {
-    int old = error_log.fd;
-    error_log.fd = fd;
+    int old = target->fd;
+    target->fd = fd;
     if (old != STDERR_FILENO)
         sys_close(old);
 }
 
-int log_open(const char *path, enum log_level level)
+static int target_open(struct target *target, const char *path, enum log_level level)
 {
     if (strcmp(path, "stderr") == 0) {
-        error_log.path[0] = '\0';
-        error_log.to_syslog = false;
-        error_log.level = level;
-        log_switch(STDERR_FILENO);
+        target->path[0] = '\0';
+        target->to_syslog = false;
+        target->level = level;
+        target_switch(target, STDERR_FILENO);
         return 0;
     }
     size_t len = strlen(path);
     if (len == 0)
         return -ENOENT;
-    if (len >= sizeof error_log.path)
+    if (len >= sizeof target->path)
         return -ENAMETOOLONG;
     bool to_syslog = syslog_is(path);
-    if (to_syslog && syslog_parse(path, &error_log.syslog) != NULL)
+    if (to_syslog && syslog_parse(path, &target->syslog) != NULL)
         return -EINVAL;
     int fd = log_target_open(path);
     if (fd < 0)
         return fd;
-    error_log.to_syslog = to_syslog;
-    memmove(error_log.path, path, len + 1); /* the caller may hand us our own path */
-    error_log.level = level;
-    log_switch(fd);
+    target->to_syslog = to_syslog;
+    memmove(target->path, path, len + 1); /* the caller may hand us our own path */
+    target->level = level;
+    target_switch(target, fd);
     return 0;
+}
+
+int log_open(const char *path, enum log_level level)
+{
+    int err = target_open(&error_log, path, level);
+    while (err == 0 && more_count > 0)
+        target_switch(&more_logs[--more_count], STDERR_FILENO);
+    return err;
+}
+
+int log_open_also(const char *path, enum log_level level)
+{
+    if (more_count == LOG_MORE_MAX)
+        return -ENOSPC;
+    struct target *target = &more_logs[more_count];
+    target->fd = STDERR_FILENO;
+    int err = target_open(target, path, level);
+    more_count += err == 0;
+    return err;
+}
+
+static int target_reopen(struct target *target)
+{
+    return target->path[0] == '\0' ? 0 : target_open(target, target->path, target->level);
 }
 
 int log_reopen(void)
@@ -72,7 +99,10 @@ int log_reopen(void)
     int failed = fault_step(FAULT_log_reopen);
     if (failed != 0)
         return -failed;
-    return error_log.path[0] == '\0' ? 0 : log_open(error_log.path, error_log.level);
+    int err = target_reopen(&error_log);
+    for (size_t i = 0; i < more_count && err == 0; i++)
+        err = target_reopen(&more_logs[i]);
+    return err;
 }
 
 int log_fd(void)
@@ -135,12 +165,15 @@ static __attribute__((format(printf, 4, 0))) void log_append(int fd, const struc
 void log_line(enum log_level level, const char *format, ...)
 {
     int saved = errno; /* callers log in the middle of handling something else */
-    va_list args;
-    va_start(args, format);
-    if (level <= error_log.level)
-        log_append(error_log.fd, error_log.to_syslog ? &error_log.syslog : NULL, level, format,
-                   args);
-    va_end(args);
+    for (size_t i = 0; i <= more_count; i++) {
+        const struct target *target = i == 0 ? &error_log : &more_logs[i - 1];
+        if (level > target->level)
+            continue;
+        va_list args;
+        va_start(args, format);
+        log_append(target->fd, target->to_syslog ? &target->syslog : NULL, level, format, args);
+        va_end(args);
+    }
     errno = saved;
 }
 

@@ -21,7 +21,10 @@ enum log_level {
  * O_APPEND|O_CREAT 0644).
  * Returns 0 or a negative errno; on error the log stays where it was. */
 int log_open(const char *path, enum log_level level);
-/* Opens the same path anew (log reopen); on error keeps the old descriptor and returns -errno. */
+enum { LOG_MORE_MAX = 3 };
+/* Beside the one that log_open() named, until that is called again: lines go there too. */
+int log_open_also(const char *path, enum log_level level);
+/* Opens the same paths anew (log reopen); on error keeps the old descriptor and returns -errno. */
 int log_reopen(void);
 int log_fd(void); /* the descriptor; 2 before log_open */
 /* Another log than the process's own, whatever its level: `path` says whether `fd` is a file or a

@@ -208,6 +208,26 @@ static void a_failed_check_says_where_and_aborts(void **state)
         "^[^\n]*\\[alert\\] [0-9#]+: check failed: child == 1 at .*log_test.c:[0-9]+\n$");
 }
 
+static void lines_go_to_all_that_are_open(void **state)
+{
+    (void)state;
+    assert_int_equal(log_open(path, LEVEL_ERR), 0);
+    assert_int_equal(log_open_also(moved, LEVEL_INFO), 0);
+    log_line(LEVEL_INFO, "only there");
+    log_line(LEVEL_ERR, "in both");
+    assert_null(strstr(slurp(path), "only there"));
+    assert_non_null(strstr(slurp(path), "in both"));
+    assert_non_null(strstr(slurp(moved), "only there"));
+    assert_non_null(strstr(slurp(moved), "in both"));
+    assert_int_equal(log_open_also("/no/such/folder/x", LEVEL_INFO), -ENOENT);
+    for (int i = 1; i < LOG_MORE_MAX; i++)
+        assert_int_equal(log_open_also("stderr", LEVEL_EMERG), 0);
+    assert_int_equal(log_open_also("stderr", LEVEL_EMERG), -ENOSPC);
+    assert_int_equal(log_open(path, LEVEL_ERR), 0); /* and no others */
+    log_line(LEVEL_ERR, "alone again");
+    assert_null(strstr(slurp(moved), "alone again"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lines_of_several_processes_never_tear, setup, teardown),
         cmocka_unit_test(level_words_are_nginx_words),
         cmocka_unit_test_setup_teardown(a_failed_check_says_where_and_aborts, setup, teardown),
+        cmocka_unit_test_setup_teardown(lines_go_to_all_that_are_open, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,11 @@ verify: deps ## build, stage the quick stories on the engine, print the verdicts
 	@$(MAKE) -j$(JOBS) all
 	@$(BUILD)/bin/masterwork verify engine $(VERIFY)
 
+variants: deps ## the stories over plain TCP, TLS and unix sockets, on the engine and on it as a proxy
+	@$(MAKE) -j$(JOBS) all
+	@$(BUILD)/bin/masterwork variants --jobs $(JOBS) $(VARIANTS)
+.PHONY: variants
+
 test: deps-check ## everything that must pass
 	@$(MAKE) -j$(JOBS) all $(TEST_BINS)
 	@$(MAKE) unit

@@ -44,6 +44,30 @@ def test_clients_that_speak_through_something_else(tmp_path, over, story):
     assert (" ssl" in conf) == (over == "tls") and ("listen unix:" in conf) == (over == "unix")
 
 
+def test_variants_are_added_up_in_a_table(tmp_path):
+    """What a variant cannot stage is unknown there, with the reason, and no failure."""
+    out = tmp_path / "out.json"
+    done = run(tmp_path, "variants", "--target", "engine-proxy", "--over", "tls", "--over", "unix",
+               "--story", STORY, "--story", "shm/status-page", "--json", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(out.read_text())
+    assert [(row["target"], row["over"], row["staged"], row["left out"], row["bugs"])
+            for row in rows] == [("engine-proxy", over, 1, 1, 0) for over in ("tls", "unix")]
+    assert {row["guarantees"]["reload/bad-config"] for row in rows} == {"holds"}
+    assert "engine-proxy over tls: shm/consistent unknown: not staged" in done.stdout
+    table = done.stdout[done.stdout.index("server "):].splitlines()
+    assert table[1].split()[:3] == ["engine-proxy", "tls", str(rows[0]["hold"])]
+
+
+def test_a_variant_that_breaks_a_promise_fails(tmp_path):
+    path = tmp_path / "reload" / "dies.toml"
+    path.parent.mkdir()
+    path.write_text(DISTURBED)
+    done = run(tmp_path, "variants", "--target", "engine", "--over", "unix", "--story", str(path))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "engine over unix: reload/bad-config violated" in done.stdout
+
+
 def test_a_story_that_holds(tmp_path):
     report, junit = tmp_path / "out.json", tmp_path / "out.xml"
     done = run(tmp_path, "verify", "engine", "--story", STORY, "--json", str(report), "--junit",

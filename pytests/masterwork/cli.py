@@ -22,6 +22,7 @@ from masterwork.sweep import LIFE, MAX_CALLS, MODES, sweep
 from masterwork.targets import all_targets
 from masterwork.verbs import VERBS
 from masterwork.verdicts import EXIT_HARNESS, HOLDS, VIOLATED, worst
+from masterwork.variants import OVER, TARGETS, variants
 from masterwork.verify import verify
 
 LISTS = ("guarantees", "stories", "targets", "faults", "verbs")
@@ -56,10 +57,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
     one.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML")
     one.add_argument("--keep", action="store_true", help="keep the runs of stories that hold too")
-    one.add_argument("--over", choices=("plain", "tls", "unix"), default="plain",
+    one.add_argument("--over", choices=OVER, default="plain",
                      help="what all clients speak through (default plain)")
     add_common(one)
     one.set_defaults(run=verify)
+    add_variants(commands)
     one = commands.add_parser("sensitivity", help="arm every sabotage: does the judge notice?")
     one.add_argument("--guarantee", metavar="G", help="only sabotages of this guarantee")
     one.add_argument("--json", metavar="FILE", help="write what was caught as JSON")
@@ -72,6 +74,26 @@ def parser() -> argparse.ArgumentParser:
     add_swarm(commands)
     add_tools(commands)
     return top
+
+
+def add_variants(commands) -> None:
+    one = commands.add_parser("variants", help="the stories over plain TCP, TLS and unix sockets",
+                              description="Stages the stories with clients that speak through "
+                              "each of these, on the engine and on the engine as a proxy.")
+    one.add_argument("--target", action="append", default=[], metavar="TARGET",
+                     help=f"may be repeated (default {' and '.join(TARGETS)})")
+    one.add_argument("--over", action="append", default=[], choices=OVER,
+                     help="may be repeated (default all)")
+    one.add_argument("--tier", choices=("quick", "full"), default="quick")
+    one.add_argument("--story", action="append", default=[], metavar="NAME",
+                     help="only this story, by name or file; may be repeated")
+    one.add_argument("--family", metavar="F", help="only stories of this family")
+    one.add_argument("--strict", action="store_true",
+                     help="findings (failures where nothing was promised) fail too")
+    one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
+    one.add_argument("--keep", action="store_true", help="keep the runs of stories that hold too")
+    add_common(one)
+    one.set_defaults(run=variants)
 
 
 def add_sweep(commands) -> None:

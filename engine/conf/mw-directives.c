@@ -124,6 +124,10 @@ static const char intro[] =
     "none\n"
     "  of its own. `rewrite`, `set`, `if`, `break`, `return`, `internal` and handlers hold for\n"
     "  their own level only.\n"
+    "- **Zones** (`limit_req_zone`, `limit_conn_zone`, `zone`, `ssl_session_cache shared:...`) "
+    "keep\n"
+    "  what they hold over a reload that leaves them as they are. A new binary begins with empty\n"
+    "  ones, as nginx does; tickets, which most clients resume TLS with, outlive that too.\n"
     "- **Text** with `$name` or `${name}` holds variables in `return`, `add_header` and "
     "`log_format`.\n";
 

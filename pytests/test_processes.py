@@ -133,3 +133,20 @@ def test_several_error_logs_of_the_main_level(engine: Engine) -> None:
     assert engine.run("-s", "reload", "--wait").returncode == 0
     assert "reload ok" not in extra.read_text() and "reload ok" in engine.log()
     assert extra.with_suffix(".1").read_text() == before
+
+
+def test_a_machine_without_descriptors_blames_no_server(engine: Engine) -> None:
+    """The request fails, and the server behind is asked again as soon as there is one."""
+    engine.arm("net.socket errno=EMFILE role=worker times=3")
+    address = f"127.0.0.1:{engine.port.number}"
+    engine.write(workers=1, server=f"""server_name first; }}
+        upstream behind {{ server {address} fail_timeout=1h; server {address} fail_timeout=1h; }}
+        server {{ listen {address} default_server;
+                  location = /pass {{ proxy_pass http://behind/echo; }}""")
+    engine.start()
+    for _ in range(3):
+        with pytest.raises(AssertionError):
+            engine.get("/pass")
+    assert engine.get("/pass") == engine.get("/echo")
+    assert engine.log().count("no connection can be made (24: Too many open files)") == 3
+    assert "temporarily disabled" not in engine.log() and "no live upstreams" not in engine.log()

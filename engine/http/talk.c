@@ -218,6 +218,17 @@ enum talk_next talk_failed(struct talk *talk, enum retry_cause cause, bool reuse
     return TALK_DROP;
 }
 
+void talk_lacks(struct talk *talk, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    talk_complain(talk, format, arguments);
+    va_end(arguments);
+    talk->try->status = 500;
+    talk_release(talk, BALANCE_SERVED);
+    talk_give_up(talk, 500);
+}
+
 void talk_broke(struct talk *talk, const char *format, ...)
 {
     va_list arguments;

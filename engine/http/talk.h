@@ -107,6 +107,8 @@ void talk_over(struct talk *talk);
  * the server. The message is a sentence without its end: "connect() failed (111: ...)". */
 enum talk_next talk_failed(struct talk *talk, enum retry_cause cause, bool reused,
                            const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* No server is to blame, none is asked instead: this machine lacks what a connection needs. */
+void talk_lacks(struct talk *talk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* An answer that had begun cannot be finished: only a line in the log. */
 void talk_broke(struct talk *talk, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Ends it, wherever it is: the client has gone, or has another answer. */

@@ -146,6 +146,12 @@ static struct uplink *upstream_take_link(struct turn *t, struct talk *talk, int 
     return u;
 }
 
+/* Is it this machine that has no room for another connection? */
+static bool is_shortage(int err)
+{
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+}
+
 /* One try. Afterwards the talk waits for a socket, or is ready for another try, or has failed. */
 static void upstream_ask(struct turn *t)
 {
@@ -154,6 +160,10 @@ static void upstream_ask(struct turn *t)
     if (!talk_pick(talk))
         return;
     struct uplink *u = upstream_take_link(t, talk, &err);
+    if (u == NULL && is_shortage(err)) {
+        talk_lacks(talk, "no connection can be made (%d: %s)", -err, strerror(-err));
+        return;
+    }
     if (u == NULL) {
         talk_failed(talk, RETRY_ERROR, false, "connect() failed (%d: %s)", -err, strerror(-err));
         return;

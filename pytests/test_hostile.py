@@ -1,7 +1,7 @@
 """Clients that go in the middle, at every byte there is; floods; and clients that never read. The
 worker is the same one afterwards, with the same descriptors and no more memory, and says nothing
 worse than info. What many of them at once do to others is judged by stories (limit/hostile-clients,
-serve/slow-clients)."""
+limit/slow-clients)."""
 
 from __future__ import annotations
 

@@ -139,6 +139,11 @@ bool fault_is_at(const struct hist_record *r, const char *point)
     return points != NULL && r->a < points->count && strcmp(points->words[r->a].word, point) == 0;
 }
 
+bool world_has_another_master(const struct world *world, const struct hist_record *ask)
+{
+    return world->master_pid != 0 && ask->pid != 0 && ask->pid != world->master_pid;
+}
+
 bool world_serving(const struct world *world)
 {
     return world->ready_ns != 0 && world->stop_ns == 0 && !world->master_killed;

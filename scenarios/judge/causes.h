@@ -35,6 +35,8 @@ bool exit_is_news(const struct world *world, const struct hist_record *r);
 bool exit_is_abnormal(uint64_t status);
 /* "signal 9", "code 3", "unknown status" */
 const char *exit_text(uint64_t status, char *out, int size);
+/* The master that was asked was told to go for the sake of an upgrade, and another is there. */
+bool world_has_another_master(const struct world *world, const struct hist_record *ask);
 /* A request that did not get its answer, counted against the server. */
 bool end_is_failure(const struct world *world, const struct hist_record *r);
 /* Did this record's fault fire at the point of that name ("proc.fork")? */

@@ -26,12 +26,6 @@ static bool answer_is_open(const struct hist_record *r, uint64_t took_ns, uint64
     return r->c == 0 && took_ns <= bound_ns;
 }
 
-/* The master that was asked was told to go for the sake of an upgrade, and another is there. */
-static bool was_succeeded(const struct world *w, const struct hist_record *ask)
-{
-    return w->master_pid != 0 && ask->pid != 0 && ask->pid != w->master_pid;
-}
-
 static void responsive_answer(struct judge_context *c, const struct hist_record *r)
 {
     struct responsive *s = c->state;
@@ -43,7 +37,7 @@ static void responsive_answer(struct judge_context *c, const struct hist_record 
         uint64_t took_ns = r->t_ns - ask.t_ns;
         s->asks[i] = s->asks[--s->ask_count];
         /* a machine that was late by so much made the director late as well */
-        if (answer_is_open(r, took_ns, bound_ns) || was_succeeded(c->world, &ask) ||
+        if (answer_is_open(r, took_ns, bound_ns) || world_has_another_master(c->world, &ask) ||
             (r->c && world_lagged(c->world, ask.t_ns, r->t_ns, bound_ns / 2)))
             return;
         judge_seen(c, 1);
@@ -73,7 +67,7 @@ static void responsive_finish(struct judge_context *c)
     uint64_t end_ns = c->world->stop_ns ? c->world->stop_ns : c->world->now_ns;
     uint64_t bound_ns = world_param(c->world, HIST_P_CONTROL_BOUND, 0);
     for (size_t i = 0; bound_ns && i < s->ask_count; i++) {
-        if (end_ns <= s->asks[i].t_ns + bound_ns || was_succeeded(c->world, &s->asks[i]))
+        if (end_ns <= s->asks[i].t_ns + bound_ns || world_has_another_master(c->world, &s->asks[i]))
             continue;
         judge_seen(c, 1);
         judge_violate(c, &s->asks[i], NULL, "signal %llu had no effect until the end",

@@ -62,7 +62,7 @@ static void backoff_answer(struct judge_context *c, const struct hist_record *r)
     struct backoff *s = c->state;
     bool looping = s->deaths >= YOUNG_DEATHS_MIN && s->ask.b == r->b && s->ask.kind &&
                    s->last.t_ns + LOOP_GOES_ON_NS > s->ask.t_ns;
-    if (looping && r->c == 0)
+    if (looping && r->c == 0 && !world_has_another_master(c->world, &s->ask))
         judge_violate(c, &s->ask, &s->last, "the master did not answer signal %llu in a crash loop",
                       (unsigned long long)r->a);
 }
@@ -75,6 +75,8 @@ static void backoff_observe(struct judge_context *c, const struct hist_record *r
         s->ask = *r;
     else if (r->kind == HIST_DIRECTOR_ANSWER)
         backoff_answer(c, r);
+    else if (r->kind == HIST_DIRECTOR_ADOPTED) /* each master has a rate of its own */
+        s->level = 0;
     if (!exit_is_news(c->world, r) || c->world->stop_ns != 0 || !exit_is_abnormal(r->a))
         return;
     const struct world_process *p = world_process(c->world, r->pid);
@@ -185,7 +187,8 @@ static void fork_failure_observe(struct judge_context *c, const struct hist_reco
         fork_failed(c, &s->early);
         s->early.kind = HIST_NONE;
     } else if (r->kind == HIST_WATCH_EXIT && r->pid == w->master_pid) {
-        if (s->last.kind && !s->recovered_ns && world_serving(w))
+        bool left = r->pid == w->parting_pid; /* as it was told to */
+        if (s->last.kind && !s->recovered_ns && world_serving(w) && !left)
             judge_violate(c, r, &s->last, "the master ended after a fork had failed");
     } else if (s->last.kind && !s->recovered_ns && !is_short_handed(s, w)) {
         s->recovered_ns = r->t_ns;

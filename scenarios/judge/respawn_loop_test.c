@@ -39,6 +39,25 @@ static void backoff_is_not_made_good_by_a_long_calm(void **state)
              STORY_ENGINE RATE FIVE("1.00") FIVE("1.01") FIVE("1.02") DIES_AT_START("90.0", "206"));
 }
 
+static void backoff_counts_each_master_of_an_upgrade_by_itself(void **state)
+{
+    (void)state;
+#define DIES_OF_NEW(t, pid)                                                                        \
+    t "1 watch.fork pid=" pid " a=20\n" t "1 engine.spawn pid=" pid " slot=0 gen=1\n" t            \
+      "5 watch.exit pid=" pid " a=256 b=20\n"
+#define FIVE_OF_NEW(s)                                                                             \
+    DIES_OF_NEW(s "1", "301")                                                                      \
+    DIES_OF_NEW(s "2", "302")                                                                      \
+    DIES_OF_NEW(s "3", "303") DIES_OF_NEW(s "4", "304") DIES_OF_NEW(s "5", "305")
+#define NEXT "1.05 director.adopted pid=20 a=10 b=1\n"
+    HOLDS(respawn_backoff, STORY_ENGINE RATE FIVE("1.00") NEXT FIVE_OF_NEW("1.06"));
+    VIOLATED(respawn_backoff,
+             STORY_ENGINE RATE FIVE("1.00") NEXT FIVE_OF_NEW("1.06") FIVE_OF_NEW("1.07"));
+    HOLDS(respawn_backoff,
+          STORY_ENGINE RATE FIVE("1.00") "1.03 director.ask pid=10 a=SIGUSR1 b=1\n" NEXT
+                                         "4 director.answer pid=20 a=SIGUSR1 b=1 c=0\n");
+}
+
 static void backoff_hears_the_master(void **state)
 {
     (void)state;
@@ -138,6 +157,11 @@ static void fork_failure_blames_the_end_of_the_master(void **state)
     BLAMES(respawn_fork_failure, "watch.exit", 10, "engine.spawn_failed",
            STORY_ENGINE KILLED("1.00", "11", "0")
                FORK_FAILS("1.10") "1.2 watch.exit pid=10 a=256 b=1\n");
+    /* one that was told to go */
+    UNKNOWN(respawn_fork_failure,
+            STORY_ENGINE KILLED("1.00", "11", "0")
+                FORK_FAILS("1.10") "1.15 director.signal pid=10 a=SIGQUIT b=master\n"
+                                   "1.2 watch.exit pid=10 a=0 b=1\n");
 }
 
 static void fork_failure_does_not_take_other_faults_for_forks(void **state)
@@ -289,6 +313,7 @@ int main(void)
         cmocka_unit_test(backoff_holds_when_the_loop_slows_down),
         cmocka_unit_test(backoff_blames_the_death_that_is_too_many),
         cmocka_unit_test(backoff_is_not_made_good_by_a_long_calm),
+        cmocka_unit_test(backoff_counts_each_master_of_an_upgrade_by_itself),
         cmocka_unit_test(backoff_hears_the_master),
         cmocka_unit_test(backoff_is_not_about_workers_of_failed_reloads),
         cmocka_unit_test(backoff_is_not_about_workers_that_served),

@@ -118,6 +118,10 @@ static void cut_over(void **state)
     /* Begun before the report, or within the allowance (10 ms), and answered after. */
     UNKNOWN(reload_cut_over, STORY_SERVER GOOD "2.1 fresh conn=5 req=5 gen=1 pid=11 took=500ms\n");
     UNKNOWN(reload_cut_over, STORY_SERVER GOOD GET("2.205", "5", "1", "11"));
+    /* It had been stopped, and did not hear in time that it is to go. */
+#define DEAF "1 director.signal pid=11 a=SIGSTOP b=worker\n2.1 engine.tell pid=11 a=SIGQUIT\n"
+    HOLDS(reload_cut_over, STORY_SERVER GOOD DEAF GET("2.3", "5", "1", "11"));
+    VIOLATED(reload_cut_over, STORY_SERVER GOOD DEAF GET("2.3", "5", "1", "12"));
     VIOLATED(reload_cut_over, STORY_SERVER GOOD GET("2.215", "5", "1", "11"));
     /* Overlapping reloads: what the latest successful report says counts. */
 #define NEXT CONFIG("2.21", "3") ASK("2.22", "3", "2")
@@ -131,6 +135,10 @@ static void cut_over(void **state)
              STORY_SERVER ASK("2", "2", "1") "2.2 director.cut_over gen=2 a=1\n" GET("2.3", "5",
                                                                                      "1", "11"));
     UNKNOWN(reload_cut_over, STORY_SERVER GET("2.3", "5", "1", "11"));
+    /* The new master of an upgrade has read what there was at its start. */
+    UNKNOWN(
+        reload_cut_over, STORY_SERVER
+        "1 watch.fork pid=20 a=10\n1.1 watch.fork pid=21 a=20\n" GOOD GET("2.3", "5", "1", "21"));
     UNKNOWN(reload_cut_over, STORY_SERVER GOOD GET("2.3", "5", "0", "0"));
 }
 
@@ -147,6 +155,10 @@ static void bad_config(void **state)
     VIOLATED(reload_bad_config,
              BAD_TOLD "2.3 client.connect_failed conn=5 slot=0 b=ECONNREFUSED a=1ms\n");
     VIOLATED(reload_bad_config, BAD_TOLD "2.3 fresh conn=5 req=5 end=eof-before-response\n");
+#define MASTER_ENDS "2.5 watch.exit pid=10 a=0\n"
+    VIOLATED(reload_bad_config, BAD_TOLD GET("2.3", "5", "1", "11") MASTER_ENDS);
+    HOLDS(reload_bad_config, BAD_TOLD GET("2.3", "5", "1", "11") MASTER_ENDS
+          "2.4 director.signal pid=10 a=SIGQUIT b=master\n");
     /* Its worker had been told to go before, and had had its time. */
     UNKNOWN(reload_bad_config,
             BAD_TOLD "0.1 engine.tell pid=11 a=SIGQUIT\n"
@@ -222,6 +234,10 @@ static void leaves_no_trace_for_the_next(void **state)
             THEN "3.2 engine.reload pid=10 gen=3\n3.21 fault.fired pid=13 a=worker.boot "
                  "b=0x400000000\n3.3 engine.reloaded pid=10 gen=1 a=undone b=3\n5 director.end\n");
     UNKNOWN(reload_leaves_no_trace, STORY_SERVER GOOD);
+    /* It was asked of a master that another follows. */
+#define FOLLOWED(t)                                                                                \
+    t " director.signal pid=10 a=SIGQUIT b=master\n" t "1 director.adopted pid=20 a=10\n"
+    UNKNOWN(reload_leaves_no_trace, THEN FOLLOWED("3.2") "5 director.end\n");
     /* It waits until it is known what becomes of a new binary, and has its time from then on. */
 #define UPGRADE(t, step) t " engine.upgrade pid=10 a=" step " b=20\n"
     UNKNOWN(reload_leaves_no_trace, THEN UPGRADE("2.9", "started") "5 director.stop a=1\n");
@@ -341,6 +357,8 @@ static void honest(void **state)
     VIOLATED(reload_honest,
              STORY_SERVER GOOD GET("2.3", "5", "1", "11") GET("2.4", "6", "2", "13"));
     HOLDS(reload_honest, STORY_SERVER GOOD GET("2.205", "5", "1", "11") GET("2.4", "6", "2", "13"));
+    HOLDS(reload_honest,
+          STORY_SERVER GOOD DEAF GET("2.3", "5", "1", "11") GET("2.4", "6", "2", "13"));
     HOLDS(reload_honest, STORY_SERVER GOOD GET("2.1", "5", "2", "13") GET("2.3", "6", "1", "11"));
     /* Said to have failed, and serves. */
     VIOLATED(reload_honest, STORY_SERVER ASK("2", "2", "1") TOLD("2.2", "2", "1", "undone")
@@ -352,6 +370,8 @@ static void honest(void **state)
 #define SILENT STORY_SERVER ASK("2", "2", "1") TOLD("4", "2", "1", "none")
     VIOLATED(reload_honest, SILENT GET("4.5", "5", "1", "11") "5 director.stop a=1\n");
     UNKNOWN(reload_honest, SILENT GET("4.5", "5", "2", "13") "5 director.stop a=1\n");
+    UNKNOWN(reload_honest,
+            SILENT FOLLOWED("2.5") GET("4.5", "5", "1", "11") "5 director.stop a=1\n");
     UNKNOWN(reload_honest, STORY_SERVER ASK("2", "2", "1"));
 }
 
@@ -408,6 +428,8 @@ static void no_lost_signal_in_a_storm(void **state)
     VIOLATED(reload_no_lost_signal, STORY_ENGINE FIRST STORM RELOADS("2.04") "5 director.end\n");
     UNKNOWN(reload_no_lost_signal, STORY_ENGINE FIRST STORM "3 director.stop a=1\n");
     UNKNOWN(reload_no_lost_signal, STORY_SERVER FIRST STORM "5 director.end\n");
+    VIOLATED(reload_no_lost_signal, STORY_ENGINE FIRST STORM "5 director.end\n");
+    UNKNOWN(reload_no_lost_signal, STORY_ENGINE FIRST STORM FOLLOWED("2.1") "5 director.end\n");
     /* One that could not be sent was not lost. */
     HOLDS(reload_no_lost_signal,
           STORY_ENGINE FIRST STORM RELOADS(

@@ -55,6 +55,12 @@ uint32_t server_of(const struct world *w, const struct hist_record *r)
     return c != NULL ? c->server_pid : 0;
 }
 
+bool heard_late(const struct world *w, uint32_t pid, uint64_t t_ns)
+{
+    const struct world_process *p = world_process(w, pid);
+    return p != NULL && p->told_ns != 0 && world_cause(w, pid, 0, t_ns, WORLD_SLOWS) != NULL;
+}
+
 uint64_t begun_of(const struct world *w, const struct hist_record *end)
 {
     const struct world_request *q = world_request(w, end->req);

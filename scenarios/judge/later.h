@@ -44,6 +44,8 @@ const struct hist_record *outside_cause(const struct world *w, uint32_t pid, uin
                                         const struct hist_record *end);
 /* The process that served, or would have served, the request of this client.end; 0 unknown. */
 uint32_t server_of(const struct world *w, const struct hist_record *r);
+/* Process `pid` was told to go and had been stopped or stalled: it may have heard late. */
+bool heard_late(const struct world *w, uint32_t pid, uint64_t t_ns);
 /* When the request of this client.end was begun; the end's own time if that was not told. */
 uint64_t begun_of(const struct world *w, const struct hist_record *end);
 /* The server is being stopped at once, or its master is being killed. */

@@ -163,15 +163,19 @@ struct cut {
     uint64_t reloads;
 };
 
-/* The newest configuration that was reported to serve before a connection was begun. */
+/* The newest configuration that the master of process `pid` reported to serve before a connection
+ * was begun. Of two masters each has its own. */
 static const struct hist_record *cut_expected(const struct cut *s, const struct world *w,
-                                              uint64_t connect_ns)
+                                              uint32_t pid, uint64_t connect_ns)
 {
     uint64_t allowance_ns = world_param(w, HIST_P_CUT_OVER_ALLOWANCE, 0);
+    const struct world_process *p = world_process(w, pid);
+    uint32_t master = p != NULL ? p->parent : 0;
     const struct hist_record *expected = NULL;
     for (size_t i = 0; i < REPORTS_MAX && i < s->count; i++) {
         const struct hist_record *report = &s->reports[i];
-        if (report->t_ns + allowance_ns < connect_ns &&
+        bool own = master == 0 || report->pid == 0 || report->pid == master;
+        if (own && report->t_ns + allowance_ns < connect_ns &&
             (expected == NULL || report->gen > expected->gen))
             expected = report;
     }
@@ -201,11 +205,11 @@ static void cut_observe(struct judge_context *c, const struct hist_record *r)
     const struct world_connection *connection = world_connection(w, r->conn);
     if (s->count == 0 || connection == NULL || connection->connect_ns == 0 || r->gen == 0)
         return;
-    const struct hist_record *expected = cut_expected(s, w, connection->connect_ns);
+    const struct hist_record *expected = cut_expected(s, w, r->pid, connection->connect_ns);
     if (expected == NULL)
         return;
     judge_seen(c, 1);
-    if (r->gen < expected->gen)
+    if (r->gen < expected->gen && !heard_late(w, r->pid, r->t_ns))
         judge_violate(c, r, expected,
                       "a connection begun %.1f ms after configuration %u was reported to serve was "
                       "answered by process %u with configuration %u",
@@ -293,7 +297,7 @@ static void bad_exit(struct judge_context *c, const struct hist_record *r)
     if (r->t_ns > b->reload.t_ns + AFTERMATH_NS || !world_serving(w) || p == NULL)
         return;
     if (p->is_master) {
-        if (p->exit_ns == r->t_ns)
+        if (p->exit_ns == r->t_ns && p->pid != w->parting_pid)
             judge_violate(c, r, &b->reload, "the master ended %.1f ms after a refused reload",
                           MS(r->t_ns - b->reload.t_ns));
         return;
@@ -533,6 +537,10 @@ static void trace_observe(struct judge_context *c, const struct hist_record *r)
     case HIST_DIRECTOR_STOP:
         trace_give_up(c);
         break;
+    case HIST_DIRECTOR_ADOPTED: /* another master, which nobody has asked */
+        t->next.kind = t->failed.kind = t->before.kind = HIST_NONE;
+        t->busy = false;
+        break;
     default: /* an answer, or the director saw it serve */
         if (t->next.kind != HIST_NONE && r->gen >= t->next.gen && r->gen != 0)
             trace_resolve(c);
@@ -552,11 +560,17 @@ static void trace_finish(struct judge_context *c)
                    (ull)t->pairs, (ull)t->later);
 }
 
-static const unsigned trace_kinds[] = {HIST_ENGINE_UPGRADE,    HIST_ENGINE_RELOAD,
-                                       HIST_ENGINE_RELOADED,   HIST_DIRECTOR_BASELINE,
-                                       HIST_DIRECTOR_RELOAD,   HIST_DIRECTOR_RELOADED,
-                                       HIST_DIRECTOR_CUT_OVER, HIST_DIRECTOR_STOP,
-                                       HIST_CLIENT_FIRST_BYTE, HIST_NONE};
+static const unsigned trace_kinds[] = {HIST_ENGINE_UPGRADE,
+                                       HIST_ENGINE_RELOAD,
+                                       HIST_ENGINE_RELOADED,
+                                       HIST_DIRECTOR_BASELINE,
+                                       HIST_DIRECTOR_RELOAD,
+                                       HIST_DIRECTOR_RELOADED,
+                                       HIST_DIRECTOR_CUT_OVER,
+                                       HIST_DIRECTOR_STOP,
+                                       HIST_CLIENT_FIRST_BYTE,
+                                       HIST_DIRECTOR_ADOPTED,
+                                       HIST_NONE};
 const struct checker judge_reload_leaves_no_trace = {.kinds = trace_kinds,
                                                      .state_size = sizeof(struct trace),
                                                      .observe = trace_observe,

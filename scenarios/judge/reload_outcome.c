@@ -225,7 +225,8 @@ static void honest_answer(struct judge_context *c, const struct hist_record *r)
     } else if (later) {
         h->old_answers++;
         h->last_old_ns = r->t_ns;
-        if (reported && h->report.a == HIST_REPORT_OK && !h->served)
+        if (reported && h->report.a == HIST_REPORT_OK && !h->served &&
+            !heard_late(w, r->pid, r->t_ns))
             honest_breach(c, r, "success was reported before the new configuration served anybody");
     }
 }
@@ -249,6 +250,9 @@ static void honest_observe(struct judge_context *c, const struct hist_record *r)
         break;
     case HIST_DIRECTOR_STOP:
         honest_settle(c);
+        break;
+    case HIST_DIRECTOR_ADOPTED: /* who was asked was told to go, and need not answer */
+        h->asked.kind = h->report.kind = HIST_NONE;
         break;
     case HIST_ENGINE_RELOADED:
         honest_engine(c, r);
@@ -274,8 +278,9 @@ static void honest_finish(struct judge_context *c)
 }
 
 static const unsigned honest_kinds[] = {
-    ATTEMPT_KINDS,        HIST_DIRECTOR_RELOAD,   HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_STOP,
-    HIST_ENGINE_RELOADED, HIST_CLIENT_FIRST_BYTE, HIST_ENGINE_MASTER,     HIST_NONE};
+    ATTEMPT_KINDS,      HIST_DIRECTOR_RELOAD,  HIST_DIRECTOR_RELOADED,
+    HIST_DIRECTOR_STOP, HIST_ENGINE_RELOADED,  HIST_CLIENT_FIRST_BYTE,
+    HIST_ENGINE_MASTER, HIST_DIRECTOR_ADOPTED, HIST_NONE};
 const struct checker judge_reload_honest = {.kinds = honest_kinds,
                                             .state_size = sizeof(struct honest),
                                             .observe = honest_observe,
@@ -387,6 +392,9 @@ static void lost_observe(struct judge_context *c, const struct hist_record *r)
     case HIST_DIRECTOR_STOP:
         lost_settle(c);
         break;
+    case HIST_DIRECTOR_ADOPTED: /* who was asked was told to go */
+        l->excused = true;
+        break;
     default:
         if (is_request(c->world, r))
             lost_ask(c, r);
@@ -409,10 +417,11 @@ static void lost_finish(struct judge_context *c)
                    (ull)l->decided);
 }
 
-static const unsigned lost_kinds[] = {
-    HIST_CLIENT_FIRST_BYTE, HIST_ENGINE_RELOAD,   HIST_ENGINE_RELOADED,
-    HIST_DIRECTOR_RELOADED, HIST_DIRECTOR_RELOAD, HIST_DIRECTOR_SIGNAL,
-    HIST_STORM_SIGNAL,      HIST_DIRECTOR_STOP,   HIST_NONE};
+static const unsigned lost_kinds[] = {HIST_CLIENT_FIRST_BYTE, HIST_ENGINE_RELOAD,
+                                      HIST_ENGINE_RELOADED,   HIST_DIRECTOR_RELOADED,
+                                      HIST_DIRECTOR_RELOAD,   HIST_DIRECTOR_SIGNAL,
+                                      HIST_STORM_SIGNAL,      HIST_DIRECTOR_STOP,
+                                      HIST_DIRECTOR_ADOPTED,  HIST_NONE};
 const struct checker judge_reload_no_lost_signal = {.kinds = lost_kinds,
                                                     .state_size = sizeof(struct lost),
                                                     .observe = lost_observe,

@@ -146,8 +146,8 @@ static void fork_failed(struct judge_context *c, const struct hist_record *r)
         return;
     }
     const struct hist_record *before = &s->tries[s->told % RETRIES_MAX];
-    bool hasty = s->told >= RETRIES_MAX && before->slot == r->slot && before->gen == r->gen &&
-                 r->t_ns - before->t_ns < RETRY_MIN_NS;
+    bool same = before->pid == r->pid && before->slot == r->slot && before->gen == r->gen;
+    bool hasty = s->told >= RETRIES_MAX && same && r->t_ns - before->t_ns < RETRY_MIN_NS;
     if (hasty)
         judge_violate(c, r, before, "a fork that fails is tried %d times in %.3f ms",
                       RETRIES_MAX + 1, MS(r->t_ns - before->t_ns));

@@ -215,6 +215,17 @@ static void fork_failure_of_several_slots_at_once_is_no_haste(void **state)
                             "1.20") ENDS("9.0"));
 }
 
+static void fork_failure_of_two_masters_is_no_haste(void **state)
+{
+    (void)state;
+#define FAILS_IN(t, master) t " engine.spawn_failed pid=" master " slot=0 gen=1 a=EAGAIN\n"
+    VIOLATED(respawn_fork_failure, STORY_ENGINE FAILS_IN("1.0001", "10") FAILS_IN("1.0002", "10")
+                                       FAILS_IN("1.0003", "10") FAILS_IN("1.0004", "10"));
+    UNKNOWN(respawn_fork_failure,
+            STORY_ENGINE FAILS_IN("1.0001", "10") FAILS_IN("1.0002", "20") FAILS_IN("1.0003", "20")
+                FAILS_IN("1.0004", "20") ENDS("1.5"));
+}
+
 static void fork_failure_needs_a_failure_and_time(void **state)
 {
     (void)state;
@@ -326,6 +337,7 @@ int main(void)
         cmocka_unit_test(fork_failure_does_not_take_other_faults_for_forks),
         cmocka_unit_test(fork_failure_is_known_before_the_death_is_told),
         cmocka_unit_test(fork_failure_of_several_slots_at_once_is_no_haste),
+        cmocka_unit_test(fork_failure_of_two_masters_is_no_haste),
         cmocka_unit_test(fork_failure_needs_a_failure_and_time),
         cmocka_unit_test(hung_holds_when_it_is_aborted_then_killed),
         cmocka_unit_test(hung_blames_a_silence_that_nobody_ends),

@@ -43,7 +43,7 @@ static void failed_exit(struct judge_context *c, const struct hist_record *r)
 {
     const struct failed *f = c->state;
     const struct world_process *p = world_process(c->world, r->pid);
-    if (p == NULL || p->exit_ns != r->t_ns)
+    if (p == NULL || p->exit_ns != r->t_ns || r->pid == c->world->parting_pid)
         return;
     bool old = p->pid == f->u.old_pid || (p->parent == f->u.old_pid && p->is_worker);
     if (old && p->ready_ns != 0 && causes_of(&f->causes, c->world, r->pid) == NULL)

@@ -13,14 +13,14 @@ endif
 PYTHON ?= /usr/bin/python3
 FAULTS ?= 1
 SAN ?=
-OPT ?= -O2
+OPT ?= -O2 -fno-omit-frame-pointer
 JOBS ?= $(shell nproc)
 MAKEFLAGS += --no-print-directory
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wwrite-strings
 CPPFLAGS += -I. -D_GNU_SOURCE -DMW_FAULTS=$(FAULTS)
-CFLAGS += -std=gnu11 $(OPT) -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) $(SAN)
+CFLAGS += -std=gnu11 $(OPT) -g -fno-strict-aliasing $(WARN) $(SAN)
 LDFLAGS += $(SAN) $(OPT)
 
 # ---- layers: each line names a folder, its libraries and those below it, in link order ----------
@@ -208,7 +208,7 @@ traces: all ## record scenarios/traces anew: what real masters decided, for the 
 	@MW_BIN=$(abspath $(BUILD))/bin PYTHONPATH=pytests $(PYTHON) -m masterwork.traces
 .PHONY: traces
 
-RELEASE := BUILD=$(BUILD)/release OPT="-O2 -flto=$(JOBS)" -j$(JOBS)
+RELEASE := BUILD=$(BUILD)/release OPT="-O3 -flto=$(JOBS)" -j$(JOBS)
 release: ## build as it is installed and measured, optimised as a whole, into build/release
 	@$(MAKE) $(RELEASE) all
 .PHONY: release

@@ -215,7 +215,7 @@ void kernel_unwatch(struct kernel *k, unsigned process, int fd)
 
 void kernel_forget_watcher(struct kernel *k, unsigned process)
 {
-    for (unsigned i = 0; i < KERNEL_LISTENERS_MAX; i++)
+    for (unsigned i = 0; i < k->listeners_used; i++)
         if (k->listeners[i].file != 0)
             unwatch_listener(&k->listeners[i], process);
 }

@@ -26,7 +26,7 @@ void kernel_init(struct kernel *k, const struct kernel_hooks *hooks, void *owner
         k->files[i].kind = FILE_FREE;
     for (uint32_t i = 0; i < k->processes_used; i++)
         memset(&k->processes[i], 0, sizeof(k->processes[i]));
-    for (uint32_t i = 0; i < KERNEL_LISTENERS_MAX; i++)
+    for (uint32_t i = 0; i < k->listeners_used; i++)
         k->listeners[i].file = 0;
     sim_heap_init(&k->heap);
     k->now_ns = k->events = 0;
@@ -37,7 +37,7 @@ void kernel_init(struct kernel *k, const struct kernel_hooks *hooks, void *owner
     k->migrate_req = false;
     k->syn_linear_timeouts = 4;
     k->processes_used = 1;
-    k->files_used = k->file_free = 0;
+    k->files_used = k->listeners_used = k->file_free = 0;
     k->turn_of = KERNEL_INIT;
     k->owner = owner;
     k->hooks = *hooks;
@@ -523,7 +523,7 @@ struct kernel_file *kernel_file(struct kernel *k, unsigned process, int fd)
 
 const struct kernel_listener *kernel_listener(const struct kernel *k, uint16_t port)
 {
-    for (unsigned i = 0; i < KERNEL_LISTENERS_MAX; i++)
+    for (unsigned i = 0; i < k->listeners_used; i++)
         if (k->listeners[i].file != 0 && k->listeners[i].port == port)
             return &k->listeners[i];
     return NULL;

@@ -177,12 +177,12 @@ struct kernel {
     uint64_t latency_ns; /* one way, between clients and us */
     unsigned turn_of;    /* whose turn it is; KERNEL_INIT nobody's */
     uint32_t pid_last, pid_max;
-    uint32_t process_limit;              /* that are alive or not reaped yet; 0 none */
-    bool migrate_req;                    /* net.ipv4.tcp_migrate_req */
-    uint32_t syn_linear_timeouts;        /* net.ipv4.tcp_syn_linear_timeouts; of Linux since 6.5 */
-    uint32_t processes_used, files_used; /* higher ones were never used */
-    uint16_t file_free;                  /* a list through peer; index + 1 */
-    void *owner;                         /* the hooks' */
+    uint32_t process_limit;       /* that are alive or not reaped yet; 0 none */
+    bool migrate_req;             /* net.ipv4.tcp_migrate_req */
+    uint32_t syn_linear_timeouts; /* net.ipv4.tcp_syn_linear_timeouts; of Linux since 6.5 */
+    uint32_t processes_used, files_used, listeners_used; /* higher ones were never used */
+    uint16_t file_free;                                  /* a list through peer; index + 1 */
+    void *owner;                                         /* the hooks' */
     struct kernel_hooks hooks;
     struct sim_heap heap;
     struct kernel_listener listeners[KERNEL_LISTENERS_MAX];

@@ -13,17 +13,19 @@ static int listen_on(struct kernel *k, unsigned process, uint16_t port, uint32_t
                      bool reuseport)
 {
     struct kernel_listener *l = NULL;
-    for (unsigned i = 0; i < KERNEL_LISTENERS_MAX; i++) {
+    for (unsigned i = 0; i < k->listeners_used; i++) {
         struct kernel_listener *other = &k->listeners[i];
         if (other->file == 0)
             l = l == NULL ? other : l;
         else if (other->port == port && !(reuseport && other->reuseport))
             return -EADDRINUSE;
     }
-    if (l == NULL)
+    if (l == NULL && k->listeners_used == KERNEL_LISTENERS_MAX)
         return -ENOBUFS;
     if (!kernel_fd_room(&k->processes[process]))
         return -EMFILE;
+    if (l == NULL)
+        l = &k->listeners[k->listeners_used++];
     unsigned file = kernel_file_new(k, FILE_LISTENER);
     k->files[file].listener = (uint16_t)(l - k->listeners);
     l->file = (uint16_t)(file + 1);
@@ -52,7 +54,7 @@ static struct kernel_listener *pick_listener(struct kernel *k, uint16_t port, ui
 {
     struct kernel_listener *group[KERNEL_LISTENERS_MAX];
     unsigned count = 0;
-    for (unsigned i = 0; i < KERNEL_LISTENERS_MAX; i++) {
+    for (unsigned i = 0; i < k->listeners_used; i++) {
         struct kernel_listener *l = &k->listeners[i];
         if (l->file != 0 && l->port == port && !l->stopped)
             group[count++] = l;

@@ -46,10 +46,10 @@ const struct hist_record *outside_cause(const struct world *w, uint32_t pid, uin
 
 uint32_t server_of(const struct world *w, const struct hist_record *r)
 {
-    const struct world_request *q = world_request(w, r->req);
-    const struct world_connection *c = world_connection(w, r->conn);
     if (r->kind == HIST_CLIENT_END && r->pid != 0)
         return r->pid;
+    const struct world_request *q = world_request(w, r->req);
+    const struct world_connection *c = world_connection(w, r->conn);
     if (q != NULL && q->executed.kind != HIST_NONE)
         return q->executed.pid;
     return c != NULL ? c->server_pid : 0;

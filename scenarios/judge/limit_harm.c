@@ -281,8 +281,8 @@ static void backlog_end(struct judge_context *c, const struct hist_record *r)
         b->served += r->a == HIST_OK;
         b->worst_ns = r->a == HIST_OK && r->c > b->worst_ns ? r->c : b->worst_ns;
     }
-    const struct hist_record *cause = outside_cause(w, server_of(w, r), begun_of(w, r), r);
-    bool failed = end_is_failure(w, r) && !world_idle_race(w, r) && !is_excused(cause);
+    bool failed = end_is_failure(w, r) && !world_idle_race(w, r) &&
+                  !is_excused(outside_cause(w, server_of(w, r), begun_of(w, r), r));
     /* It is late since it was due, which may be long before there was a connection for it. */
     uint64_t due_ns = r->t_ns - (r->c < r->t_ns ? r->c : r->t_ns);
     bool late = r->a == HIST_OK && r->c > bound_ns && !world_mismeasured(w, r, r->c) &&

@@ -94,16 +94,18 @@ static void queue_lost(struct judge_context *c, const struct hist_record *r,
 static bool queue_connection(struct judge_context *c, const struct hist_record *r)
 {
     const struct world *w = c->world;
-    const struct world_connection *connection = world_connection(w, r->conn);
     bool accepts = r->kind == (traced(w) ? HIST_ENGINE_ACCEPT : HIST_CLIENT_FIRST_BYTE);
     if (r->kind != HIST_ENGINE_ACCEPT && r->kind != HIST_CLIENT_FIRST_BYTE &&
         r->kind != HIST_CLIENT_END)
         return false;
+    if (!accepts && !end_is_failure(w, r))
+        return true;
+    const struct world_connection *connection = world_connection(w, r->conn);
     if (connection == NULL || connection->connected_ns == 0 || !world_serving(w))
         return true;
     if (accepts && connection->requests <= 1)
         queue_accepted(c, r, connection);
-    else if (end_is_failure(w, r) && still_waits(w, connection))
+    else if (!accepts && still_waits(w, connection))
         queue_lost(c, r, connection);
     return true;
 }

@@ -182,6 +182,19 @@ static bool answer_was_reset(const struct world *w, const struct hist_record *en
            kind_of(w, end->slot, HIST_POOLED) == HIST_EARLY;
 }
 
+static void reset_suspect(struct reset *state, const struct world *w, const struct hist_record *r)
+{
+    uint64_t from_ns = r->kind == HIST_CLIENT_END ? begun_of(w, r) : earlier(r->t_ns, r->b);
+    uint32_t pid = server_of(w, r);
+    const struct hist_record *start = starts_within(&state->starts, from_ns, r->t_ns);
+    if (start != NULL && drain_bound_passed(w, pid, start->t_ns, r->t_ns))
+        return;
+    struct suspicion s = {.record = *r, .from_ns = earlier(from_ns, LATER_NS), .pid = pid};
+    if (start != NULL)
+        s.start = *start;
+    later_put(&state->later, &s);
+}
+
 static void reset_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct reset *state = c->state;
@@ -192,19 +205,10 @@ static void reset_observe(struct judge_context *c, const struct hist_record *r)
         return;
     bool suspicious = r->kind == HIST_CLIENT_CLOSE ? r->a == HIST_CLOSE_RESET && r->c > 0
                                                    : answer_was_reset(w, r);
-    uint64_t from_ns = r->kind == HIST_CLIENT_END ? begun_of(w, r) : earlier(r->t_ns, r->b);
-    uint32_t pid = server_of(w, r);
-    const struct hist_record *start = starts_within(&state->starts, from_ns, r->t_ns);
-    if (suspicious && start != NULL && drain_bound_passed(w, pid, start->t_ns, r->t_ns))
-        return;
-    if (suspicious) {
-        struct suspicion s = {.record = *r, .from_ns = earlier(from_ns, LATER_NS), .pid = pid};
-        if (start != NULL)
-            s.start = *start;
-        later_put(&state->later, &s);
-    } else if (r->kind == HIST_CLIENT_CLOSE && r->flags & HIST_BIT(HIST_F_ANSWERED)) {
+    if (suspicious)
+        reset_suspect(state, w, r);
+    else if (r->kind == HIST_CLIENT_CLOSE && r->flags & HIST_BIT(HIST_F_ANSWERED))
         judge_seen(c, 1);
-    }
 }
 
 static void reset_finish(struct judge_context *c)

@@ -152,7 +152,11 @@ class Pair:
 
     def __init__(self, folder: Path, http: str) -> None:
         self.engine = Server("engine", [str(program("mw-engine"))], folder / "engine", http)
-        self.nginx = Server("nginx", [NGINX], folder / "nginx", http)
+        try:
+            self.nginx = Server("nginx", [NGINX], folder / "nginx", http)
+        except BaseException:
+            self.engine.stop()
+            raise
 
     def same(self, what: str | bytes, *headers: str, source: str | None = None,
              **more: str | bytes) -> Answer:

@@ -21,8 +21,9 @@ FOLDER = Path(REPORTS).absolute() / (WORKER or "main")
 # action back first.
 OPTIONS = ("exitcode=99:detect_stack_use_after_return=1:print_stacktrace=1"
            ":allocator_may_return_null=1")
-# Verdicts that mean nothing then.
-MEMORY = {"reload/balanced": "what is freed is kept for a while, so memory grows"}
+# Verdicts and figures that mean nothing then.
+MEMORY = dict.fromkeys(("reload/balanced", "resident memory"),
+                       "what is freed is kept for a while, so memory grows")
 
 # All that is left of a process that a test has killed while it looked for leaks at its end.
 KILLED = r"(==\d+==Unable to get registers from thread \d+\.\n)*"
@@ -53,11 +54,11 @@ def taken(folder: Path, pattern: str = "report.*") -> str:
     return text
 
 
-def meaningless(guarantee: str) -> bool:
-    """Is this verdict one of those? Then that is said among the warnings."""
-    if not REPORTS or guarantee not in MEMORY:
+def meaningless(what: str) -> bool:
+    """Is it one of those? Then that is said among the warnings."""
+    if not REPORTS or what not in MEMORY:
         return False
-    warnings.warn(f"{guarantee} is not asked for with sanitizers: {MEMORY[guarantee]}")
+    warnings.warn(f"{what} is not asked for with sanitizers: {MEMORY[what]}")
     return True
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from proxy_rig import Proxy, proxy  # noqa: F401
+from sanitized import meaningless
 from tls_server import PATIENCE_S, Server, connect, context, get, read_answer, until
 
 from masterwork.certificates import Pair
@@ -245,7 +246,8 @@ def test_slow_readers_hold_nobody_up(server: Server, path: str, secure: bool) ->
         assert stream.recv(4) == b"HTTP"
     for _ in range(20):
         assert plain_get(server, "/") == b"ok"
-    assert watched.memory_kib() - before < 50 * 512, "of the 20 MB each little may be held"
+    assert meaningless("resident memory") or watched.memory_kib() - before < 50 * 512, \
+        "of the 20 MB each little may be held"
     for number, stream in enumerate(slow):
         go(stream, number % 2 == 0)
     watched.is_as_before()
@@ -272,7 +274,7 @@ def test_a_flood_of_pipelined_requests_is_held_back(server: Server) -> None:
     until(lambda: is_full() and not waits_for_room(stream), "nothing more fits")
     assert sent < 64 << 20
     assert plain_get(server, "/") == b"ok"
-    assert watched.memory_kib() - before < 4096
+    assert meaningless("resident memory") or watched.memory_kib() - before < 4096
     stream.settimeout(PATIENCE_S)
     wanted, got, tail = sent // len(one), 0, b""
     while got < wanted:

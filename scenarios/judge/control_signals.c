@@ -154,11 +154,13 @@ const struct checker judge_control_early_signal = {.kinds = early_kinds,
 struct resize {
     struct rolls rolls;
     struct hist_record last; /* the last TTIN or TTOU */
-    /* Workers there should be; 0 not known yet. TTOU takes nothing from a single one, but does so
-     * from what TTIN adds where both are put off: then there are two right numbers. */
+    /* Workers there should be; 0 not known yet. While a reload is under way some of the signals are
+     * put off and others are not, and TTOU takes nothing from a single one: their order is not
+     * promised, and where it matters there are several right numbers. */
     uint64_t want, want_most;
-    int64_t since_reload, since_least; /* changes since the reload under way began */
-    bool to_judge, lost; /* lost: WINCH or an upgrade came between, nobody can count */
+    uint64_t base, base_most; /* the same as the reload under way began */
+    int64_t more, fewer;      /* signals since then */
+    bool to_judge, lost;      /* lost: WINCH or an upgrade came between, nobody can count */
     uint64_t signals, judged;
 };
 
@@ -180,6 +182,13 @@ static uint64_t at_least_one(int64_t workers)
     return workers < 1 ? 1 : (uint64_t)workers;
 }
 
+/* All that came since the reload began, those for more first, or last. */
+static void resize_from(struct resize *s, uint64_t base, uint64_t base_most)
+{
+    s->want = at_least_one((int64_t)base + s->more - s->fewer);
+    s->want_most = at_least_one((int64_t)base_most - s->fewer) + (uint64_t)s->more;
+}
+
 static void resize_signal(struct resize *s, const struct world *w, const struct hist_record *r)
 {
     int64_t by = resized_by(r);
@@ -189,11 +198,15 @@ static void resize_signal(struct resize *s, const struct world *w, const struct 
     if (by == 0)
         return;
     if (s->want == 0)
-        s->want = s->want_most = w->param[HIST_P_WORKERS];
-    s->want = at_least_one((int64_t)s->want + by);
-    s->want_most = at_least_one((int64_t)s->want_most + by);
-    s->since_reload += by;
-    s->since_least = s->since_reload < s->since_least ? s->since_reload : s->since_least;
+        s->want = s->want_most = s->base = s->base_most = w->param[HIST_P_WORKERS];
+    s->more += by > 0;
+    s->fewer += by < 0;
+    if (s->rolls.begun_ns != 0) {
+        resize_from(s, s->base, s->base_most);
+    } else {
+        s->want = at_least_one((int64_t)s->want + by);
+        s->want_most = at_least_one((int64_t)s->want_most + by);
+    }
     s->signals++;
     s->last = *r;
     s->to_judge = true;
@@ -218,24 +231,22 @@ static void resize_tree(struct judge_context *c, const struct hist_record *r)
                       MS(r->t_ns - s->last.t_ns), (ull)s->last.a, (ull)s->want);
 }
 
-/* The signals since it began, as one sum or one by one. */
-static void resize_reloaded(struct resize *s, int64_t config_workers)
-{
-    int64_t sum = config_workers + s->since_reload, least = config_workers + s->since_least;
-    s->want = config_workers == 0 ? 0 : at_least_one(sum);
-    s->want_most = config_workers == 0 ? 0 : at_least_one(least < 1 ? sum + 1 - least : sum);
-}
-
 static void resize_observe(struct judge_context *c, const struct hist_record *r)
 {
     struct resize *s = c->state;
     bool begun = s->rolls.begun_ns != 0;
     if (rolls_take(&s->rolls, c->world, r)) {
-        resize_reloaded(s, (int64_t)s->rolls.config_workers);
+        uint64_t asked = s->rolls.config_workers;
+        resize_from(s, asked, asked);
+        if (asked == 0)
+            s->want = s->want_most = 0;
         s->to_judge = s->to_judge && s->want != 0;
     }
-    if (!begun && s->rolls.begun_ns != 0)
-        s->since_reload = s->since_least = 0;
+    if (!begun && s->rolls.begun_ns != 0) {
+        s->base = s->want;
+        s->base_most = s->want_most;
+        s->more = s->fewer = 0;
+    }
     if (r->kind == HIST_ENGINE_SIGNAL || r->kind == HIST_DIRECTOR_SIGNAL)
         resize_signal(s, c->world, r);
     else if (r->kind == HIST_WATCH_TREE)

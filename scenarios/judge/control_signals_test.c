@@ -158,6 +158,23 @@ static void resize_knows_two_ways_to_put_off(void **state)
              STORY_ENGINE TO_ONE NEW("1.5", "14") NEW("1.5", "15") LOOK("4") ENDS("9"));
 }
 
+/* Back to two workers; TTIN is put off, of three TTOU the first leaves one worker. */
+static void resize_promises_no_order_during_a_reload(void **state)
+{
+    (void)state;
+#define MIXED                                                                                      \
+    "0.5 director.config gen=2 a=1 b=2\n1 engine.reload pid=10 gen=2\n" MORE("1.1") LESS("1.2")    \
+        LESS("1.3") LESS("1.4") "1.5 engine.reloaded pid=10 gen=2 a=ok\n"
+#define LEFT_ONE                                                                                   \
+    "1.45 engine.drain pid=11\n1.45 engine.drain pid=12\n1.1 engine.spawn pid=13 gen=2\n"
+    HOLDS(control_resize, STORY_ENGINE MIXED LEFT_ONE LOOK("4") ENDS("9"));
+    HOLDS(control_resize,
+          STORY_ENGINE MIXED LEFT_ONE "1.1 engine.spawn pid=14 gen=2\n" LOOK("4") ENDS("9"));
+    VIOLATED(control_resize,
+             STORY_ENGINE MIXED LEFT_ONE "1.1 engine.spawn pid=14 gen=2\n"
+                                         "1.1 engine.spawn pid=15 gen=2\n" LOOK("4") ENDS("9"));
+}
+
 static void resize_waits_until_the_tree_is_calm(void **state)
 {
     (void)state;
@@ -233,6 +250,7 @@ int main(void)
         cmocka_unit_test(resize_holds_by_one),
         cmocka_unit_test(resize_blames_none_and_two),
         cmocka_unit_test(resize_knows_two_ways_to_put_off),
+        cmocka_unit_test(resize_promises_no_order_during_a_reload),
         cmocka_unit_test(resize_waits_until_the_tree_is_calm),
         cmocka_unit_test(scope_holds_when_nobody_ends),
         cmocka_unit_test(scope_blames_who_ends_for_it),

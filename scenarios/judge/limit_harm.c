@@ -5,6 +5,7 @@
 
 #include "scenarios/judge/causes.h"
 #include "scenarios/judge/later.h"
+#include "scenarios/judge/starts.h"
 
 #define MS(ns) ((double)(ns) / 1e6)
 typedef unsigned long long ull;
@@ -198,7 +199,7 @@ static void memory_end(struct memory *m, const struct world *w, const struct his
     if (m->last.kind == HIST_NONE || !world_serving(w))
         return;
     m->served += r->a == HIST_OK;
-    if (!end_is_failure(w, r) || world_idle_race(w, r))
+    if (!end_is_failure(w, r) || world_idle_race(w, r) || cut_at_drain_bound(w, r))
         return;
     if (m->failed < JUDGE_VIOLATIONS_MAX)
         m->lost[m->failed] = *r;

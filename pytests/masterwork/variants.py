@@ -77,7 +77,7 @@ def show(out: Console, outcomes: list[Outcome]) -> None:
     """A line for each variant; below it what was not staged, and what was violated where."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("server", no_wrap=True)
-    table.add_column("clients over", no_wrap=True)
+    table.add_column("over", no_wrap=True)
     for name in outcomes[0].counts:
         table.add_column(name, justify="right")
     for one in outcomes:

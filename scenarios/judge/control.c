@@ -95,6 +95,7 @@ struct storm {
     struct hist_record ended; /* the last storm's end */
     bool to_judge;            /* and the tree was not looked at since */
     uint64_t disturbed_ns;    /* the story did something else */
+    uint64_t asked_ns;        /* the last ask of the master that is there now */
     struct {
         uint32_t pid, gen;
     } spawned[EXITS_MAX]; /* engine generations of the latest workers, a ring */
@@ -203,8 +204,12 @@ static void storm_observe(struct judge_context *c, const struct hist_record *r)
         unsigned at = s->spawned_next++ % EXITS_MAX;
         s->spawned[at].pid = r->pid;
         s->spawned[at].gen = r->gen;
+    } else if (r->kind == HIST_DIRECTOR_ASK) {
+        s->asked_ns = r->t_ns;
+    } else if (r->kind == HIST_DIRECTOR_ADOPTED) {
+        s->asked_ns = 0;
     } else if (r->kind == HIST_DIRECTOR_ANSWER) {
-        if (s->storms && r->c == 0)
+        if (s->storms && r->c == 0 && s->asked_ns != 0)
             judge_violate(c, r, &s->ended, "the master did not answer signal %llu after a storm",
                           (unsigned long long)r->a);
     } else if (r->kind == HIST_WATCH_TREE) {
@@ -224,9 +229,9 @@ static void storm_finish(struct judge_context *c)
                        (unsigned long long)s->signals);
 }
 
-static const unsigned storm_kinds[] = {ROLLS_KINDS,       HIST_FAULT_FIRED, HIST_DIRECTOR_STORM,
-                                       HIST_ENGINE_SPAWN, HIST_WATCH_TREE,  HIST_DIRECTOR_ANSWER,
-                                       HIST_NONE};
+static const unsigned storm_kinds[] = {ROLLS_KINDS,          HIST_FAULT_FIRED,  HIST_DIRECTOR_STORM,
+                                       HIST_DIRECTOR_ASK,    HIST_ENGINE_SPAWN, HIST_WATCH_TREE,
+                                       HIST_DIRECTOR_ANSWER, HIST_NONE};
 const struct checker judge_control_storm = {.kinds = storm_kinds,
                                             .state_size = sizeof(struct storm),
                                             .observe = storm_observe,

@@ -13,14 +13,15 @@ endif
 PYTHON ?= /usr/bin/python3
 FAULTS ?= 1
 SAN ?=
-OPT ?= -O2 -fno-omit-frame-pointer
+OPT ?= -O2
 JOBS ?= $(shell nproc)
 MAKEFLAGS += --no-print-directory
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wwrite-strings
 CPPFLAGS += -I. -D_GNU_SOURCE -DMW_FAULTS=$(FAULTS)
-CFLAGS += -std=gnu11 $(OPT) -g -fno-strict-aliasing $(WARN) $(SAN)
+# Without frame pointers a fault that fires cannot tell from where, and crashes trying (fault.c).
+CFLAGS += -std=gnu11 $(OPT) -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) $(SAN)
 LDFLAGS += $(SAN) $(OPT)
 
 # ---- layers: each line names a folder, its libraries and those below it, in link order ----------

@@ -158,8 +158,10 @@ sensitivity: deps-check ## every sabotage on the engine: is it caught, and nothi
 	@$(MAKE) -j$(JOBS) all
 	@$(BUILD)/bin/masterwork sensitivity --jobs $(JOBS) $(SENSITIVITY)
 
-check: test tidy format-check ## test, the rules of the house, clang and the sanitizers
+check: test tidy format-check ## test, the rules of the house, clang, faults as released, the sanitizers, the fuzzers
 	@$(MAKE) CC=clang BUILD=$(BUILD)/clang -j$(JOBS) all
+	@$(MAKE) release
+	@MW_BIN=$(abspath $(BUILD))/release/bin $(PYTHON) -m pytest pytests/test_faults.py -q -n $(JOBS)
 	@$(MAKE) san
 	@$(MAKE) fuzz
 

@@ -46,6 +46,9 @@ struct fault_hit {
     int64_t value;
 };
 
+/* Inlined always, however the compiler weighs it: the place of a firing is the caller's. */
+#define FAULT_INLINE inline __attribute__((always_inline))
+
 #if MW_FAULTS
 /* Attaches to the board named by MW_FAULT_BOARD. Returns 0 (also when the variable is not set) or
  * a negative errno: a board that is named but unusable must end start-up with a clear error.
@@ -60,7 +63,7 @@ void fault_allow(bool allowed);
 bool fault_consult(enum fault_point point, struct fault_hit *hit);
 
 extern const volatile uint32_t *fault_armed_rules; /* points at the board's count, or at a zero */
-static inline bool fault_check(enum fault_point point, struct fault_hit *hit)
+static FAULT_INLINE bool fault_check(enum fault_point point, struct fault_hit *hit)
 {
     return __builtin_expect(*fault_armed_rules != 0, 0) && fault_consult(point, hit);
 }
@@ -88,7 +91,7 @@ static inline void fault_allow(bool allowed)
 {
     (void)allowed;
 }
-static inline bool fault_check(enum fault_point point, struct fault_hit *hit)
+static FAULT_INLINE bool fault_check(enum fault_point point, struct fault_hit *hit)
 {
     (void)point;
     (void)hit;
@@ -97,14 +100,14 @@ static inline bool fault_check(enum fault_point point, struct fault_hit *hit)
 #endif
 
 /* A logical step: delays, crashes, ... happen inside. Returns 0, or the errno a rule asks for. */
-static inline int fault_step(enum fault_point point)
+static FAULT_INLINE int fault_step(enum fault_point point)
 {
     struct fault_hit hit;
     return fault_check(point, &hit) && hit.kind == FAULT_ERRNO ? (int)hit.value : 0;
 }
 
 /* Is this wrong behaviour switched on (and does the rule say: now)? */
-static inline bool fault_sabotage(enum fault_point point)
+static FAULT_INLINE bool fault_sabotage(enum fault_point point)
 {
     struct fault_hit hit;
     return fault_check(point, &hit) && hit.kind == FAULT_SABOTAGE;

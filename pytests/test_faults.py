@@ -90,7 +90,8 @@ def test_each_step_of_the_engine_fires(make):
     live_a_whole_life(server)
     assert set(steps()) - fired(server) == set()
     places = {f.point: f.function for f in server.firings()}
-    assert places["worker.boot"] == "worker_run", "a firing says which function it was in"
+    # Its own, or in a build optimised as a whole the one that it was put into.
+    assert places["worker.boot"] in ("worker_run", "child_run_worker"), "the function it was in"
 
 
 def test_the_engine_asks_each_point_that_is_said_to_exist_in_it():

@@ -31,7 +31,7 @@ struct tamper {
     uint64_t where;
 };
 
-static SYS_INLINE struct tamper tamper_with(enum fault_point point, size_t *len)
+static FAULT_INLINE struct tamper tamper_with(enum fault_point point, size_t *len)
 {
     struct fault_hit hit;
     struct tamper t = {0};

@@ -7,9 +7,6 @@
 
 #include "faultinject/fault.h"
 
-/* Inlined always: the place of a firing is who called the sys_ function that asks. */
-#define SYS_INLINE inline __attribute__((always_inline))
-
 static inline long result_of(long returned)
 {
     return returned == -1 ? -errno : returned;
@@ -24,8 +21,9 @@ static inline long result_of(long returned)
         returned_;                                                                                 \
     })
 
-/* 0, or the negative errno that an armed rule asks for. */
-static SYS_INLINE int refusal(enum fault_point point)
+/* 0, or the negative errno that an armed rule asks for. The place of the firing is who called the
+ * sys_ function. */
+static FAULT_INLINE int refusal(enum fault_point point)
 {
     struct fault_hit hit;
     return fault_check(point, &hit) && hit.kind == FAULT_ERRNO ? -(int)hit.value : 0;

@@ -101,7 +101,7 @@ int sys_chdir(const char *path)
 
 int eventfd(unsigned start, int flags);
 
-static SYS_INLINE bool is_refused(enum fault_point point)
+static FAULT_INLINE bool is_refused(enum fault_point point)
 {
     int error = refusal(point);
     if (error)

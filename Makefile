@@ -40,7 +40,7 @@ LIBS_engine/http := engine/http $(LIBS_engine/upstream)
 LIBS_engine/worker := engine/worker $(LIBS_engine/http)
 LIBS_engine/master := engine/master $(LIBS_engine/worker)
 LIBS_scenarios/judge := scenarios/judge $(LIBS_scenarios/history)
-LIBS_engine/sim := engine/sim engine/core $(LIBS_scenarios/judge) $(LIBS_faultinject)
+LIBS_engine/sim := engine/sim $(LIBS_engine/upstream) $(LIBS_scenarios/judge)
 LIBS_scenarios/witness := scenarios/witness $(LIBS_scenarios/history)
 SYSLIBS := -lev -lssl -lcrypto -lpcre2-8 -ljansson -lz -lpthread -lm
 

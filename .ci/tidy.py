@@ -27,7 +27,7 @@ MAY_INCLUDE = {
     "engine/http": HTTP,
     "engine/worker": ("engine/http", *HTTP),
     "engine/master": ("engine/worker", "engine/http", *HTTP),
-    "engine/sim": ("engine/core", "scenarios/judge", FAULT, HISTORY),
+    "engine/sim": ("engine/core", "engine/upstream", "scenarios/judge", FAULT, HISTORY),
     "faultinject": (HISTORY,),
     "scenarios/history": (),
     "scenarios/judge": (HISTORY,),

@@ -68,6 +68,16 @@ def test_an_upgrade_is_completed(tmp_path):
     assert sum(" quit " in line and " quitting " in line for line in lines) == 2
 
 
+def test_backends_are_drawn_for_who_asks_for_them():
+    plain = sim("schedule", "37")
+    drawn = sim("schedule", "37", "--backends")
+    assert "backends 0" in plain.splitlines() and " proxied" not in plain
+    assert "backends 0" not in drawn.splitlines() and " proxied" in drawn
+    swarm = sim("swarm", "--seeds", "1..40", "--backends", "--twice")
+    assert "40 seeds: 0 violations, 0 without progress, 0 broken, 0 not repeatable" in swarm
+    assert "repeat: mw-sim swarm --seeds 1..40 --backends" in swarm
+
+
 def test_what_is_found_is_made_small_kept_and_repeated(tmp_path):
     found = sim("swarm", "--seeds", "1..200", "--sabotage", "lose_reload", code=1)
     assert "violated: reload/no-lost-signal" in found
@@ -137,10 +147,14 @@ def test_stories_become_schedules_or_say_why_not():
     assert lines[:3] == ["mw-sim schedule", "seed 3", "story reload/bad-then-good"]
     assert "then reported refused 3000ms" in lines and "then baseline 1 4s" in lines
     assert len(schedule.steps) == sum(line.startswith("then ") for line in lines)
+    moods = Schedule(find_story("serve/backend-moods"), {}, 3, None).text.splitlines()
+    assert "backends 1" in moods and "then backend 0 trickle" in moods
+    assert [line.split()[1] for line in moods if line.endswith(" proxied")] == ["upload"]
 
 
 def test_the_same_stories_hold_in_the_simulated_world(capsys):
-    names = ("reload/bad-then-good", "respawn/kill-one-worker", "drain/waiting-at-stop")
+    names = ("reload/bad-then-good", "respawn/kill-one-worker", "drain/waiting-at-stop",
+             "serve/backend-moods")
     stories = [word for name in names for word in ("--story", name)]
     assert main(["verify", "sim", *stories]) == 0
     assert find_target("sim").simulated

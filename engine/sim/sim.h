@@ -7,16 +7,19 @@
 #include <stdio.h>
 
 #include "engine/core/adm.h"
+#include "engine/core/balance.h"
 #include "engine/core/conn.h"
 #include "engine/core/sup.h"
 #include "engine/sim/sim_kernel.h"
 #include "engine/sim/sim_plan.h"
 #include "engine/sim/sim_run.h"
+#include "engine/upstream/retry.h"
 #include "faultinject/decide.h"
 #include "scenarios/judge/judge.h"
 
 enum {
     SIM_PORT = 8080,
+    SIM_BACKEND_PORT = 9000,  /* of the first */
     SIM_CONNECTIONS_MAX = 96, /* of one worker */
     SIM_CLIENTS_MAX = 1024,
     SIM_ROWS = SUP_WORKERS_MAX,
@@ -43,6 +46,7 @@ struct sim_connection {
     bool partial;  /* a part of one is */
     bool answering;
     bool resume; /* stalled as it was about to execute */
+    uint16_t status;
 };
 
 enum { SIM_TAG_LINE = 5 }; /* of a master's line to the other one */
@@ -69,6 +73,68 @@ struct sim_worker {
     uint32_t answers;                          /* that clients got the first byte of */
     uint64_t beat_lost;                        /* heartbeats missed while it was busy or stuck */
     struct sim_connection connections[SIM_CONNECTIONS_MAX];
+};
+
+/* ---- proxying ---------------------------------------------------------------------------------
+ */
+
+enum { SIM_UPLINKS_MAX = SIM_CONNECTIONS_MAX + 16 };
+enum sim_uplink_state {
+    UPLINK_NONE,
+    UPLINK_CONNECTING,
+    UPLINK_ASKING, /* and being answered */
+    UPLINK_IDLE
+};
+
+/* A worker's connection to a backend. */
+struct sim_uplink {
+    uint64_t due_ns; /* when it is given up */
+    int fd;
+    uint16_t connection; /* whose request it carries */
+    uint8_t state, server;
+    bool reused, received; /* received: something of the answer */
+};
+
+/* What one request's tries depend on, as engine/http/talk.h has it. */
+struct sim_talk {
+    struct balance_choice choice;
+    struct retry retry;
+    uint64_t answered; /* the request that the backend says it answers */
+    int16_t server;    /* that is asked, or BALANCE_NONE */
+    uint16_t uplink;   /* + 1; 0 none */
+};
+
+/* A worker's, in a world that has backends. */
+struct sim_proxy {
+    struct balance_group group;
+    struct balance_server servers[SIM_BACKENDS_MAX];
+    struct balance_state states[SIM_BACKENDS_MAX];
+    uint64_t random, timer_ns;  /* timer: for the first that is due; 0 none */
+    uint32_t count, kept, high; /* of uplinks: all, idle ones; none above was ever used */
+    struct sim_uplink uplinks[SIM_UPLINKS_MAX];
+    struct sim_talk talks[SIM_CONNECTIONS_MAX]; /* by the client's connection */
+};
+
+/* A request that a backend has read. */
+struct sim_asked {
+    uint64_t req, due_ns, period_ns;
+    uint8_t left, before_head; /* pieces of the answer, and those in which its head has not ended */
+    bool begun, closes;
+};
+
+struct sim_backend {
+    unsigned process;
+    int listen_fd; /* -1: it does not listen */
+    uint8_t mood;  /* enum sim_mood */
+    bool alive;
+    struct sim_asked asked[KERNEL_FDS_MAX]; /* by descriptor */
+};
+
+struct sim_backends {
+    uint8_t of_process[KERNEL_PROCS_MAX]; /* index + 1; 0: no backend */
+    bool trouble;                         /* as the judge was told */
+    uint32_t turn;                        /* changes of mood */
+    struct sim_backend at[SIM_BACKENDS_MAX];
 };
 
 /* ---- the master -------------------------------------------------------------------------------
@@ -214,6 +280,8 @@ struct sim {
     struct sim_director director;
     struct sim_story story;
     struct sim_worker workers[KERNEL_PROCS_MAX];
+    struct sim_backends backends;
+    struct sim_proxy proxies[KERNEL_PROCS_MAX]; /* their workers' */
 };
 
 /* hooks.outside */
@@ -230,7 +298,8 @@ enum sim_outside {
     SIM_OUT_BOOT,
     SIM_OUT_OTHER,
     SIM_OUT_ADOPT,
-    SIM_OUT_STORY
+    SIM_OUT_STORY,
+    SIM_OUT_BACKENDS
 };
 
 static inline struct sim *sim_of(struct kernel *k)
@@ -298,7 +367,12 @@ void sim_worker_heartbeat(struct sim *s, struct sim_worker *w);
 uint64_t sim_worker_beat(const struct sim *s, unsigned process);
 
 /* sim_connection.c */
-enum { SIM_TAG_DUE = 6, SIM_TAG_CONNECTION = 16 };
+enum {
+    SIM_TAG_DUE = 6,
+    SIM_TAG_UPLINKS_DUE,
+    SIM_TAG_CONNECTION = 16,
+    SIM_TAG_UPLINK = SIM_TAG_CONNECTION + SIM_CONNECTIONS_MAX
+};
 void sim_connection_open(struct sim *s, struct sim_worker *w, int fd);
 void sim_connection_happen(struct sim *s, struct sim_worker *w, struct sim_connection *c,
                            enum conn_event_kind kind, unsigned flags);
@@ -308,6 +382,43 @@ void sim_connections_relieve(struct sim *s, struct sim_worker *w, uint32_t count
 void sim_connections_resume(struct sim *s, struct sim_worker *w);
 /* The timer for those whose time is over has come. */
 void sim_connections_due(struct sim *s, struct sim_worker *w);
+
+/* What came of a proxied request: a part of its answer; nobody to answer it, so that the client
+ * gets this status; an answer that has broken off. */
+void sim_connection_relay(struct sim *s, struct sim_worker *w, struct sim_connection *c, bool first,
+                          bool last);
+void sim_connection_refused(struct sim *s, struct sim_worker *w, struct sim_connection *c,
+                            uint16_t status);
+void sim_connection_broken(struct sim *s, struct sim_worker *w, struct sim_connection *c);
+
+/* sim_uplink.c: connections of workers to backends. */
+void sim_proxy_start(struct sim *s, unsigned process);
+/* Hands on the request of this connection: 0, or the status that its client gets at once. */
+int sim_proxy_ask(struct sim *s, struct sim_worker *w, uint32_t connection);
+/* Nobody waits for the answer any more. */
+void sim_proxy_end(struct sim *s, struct sim_worker *w, uint32_t connection);
+/* Nothing may be left of requests when all connections are gone. */
+void sim_proxy_check(struct sim *s, const struct sim_worker *w);
+/* The request that the backend's answer was for. */
+uint64_t sim_proxy_answered(struct sim *s, const struct sim_worker *w, uint32_t connection);
+void sim_uplink_noted(struct sim *s, struct sim_worker *w, const struct kernel_note *note);
+void sim_uplinks_due(struct sim *s, struct sim_worker *w);
+/* Closes idle ones, and says how many. */
+uint32_t sim_uplinks_relieve(struct sim *s, struct sim_worker *w, uint32_t most);
+
+/* sim_backend.c */
+void sim_backends_start(struct sim *s);
+void sim_backends_heal(struct sim *s);
+/* The time in which a request may suffer from what is over has passed, unless there was more. */
+void sim_backends_calmed(struct sim *s, uint32_t turn);
+/* Something has happened for which workers may leave a backend out. */
+void sim_backends_troubled(struct sim *s);
+void sim_backend_mood(struct sim *s, uint32_t which, enum sim_mood mood);
+void sim_backend_turn(struct sim *s, unsigned process);
+static inline bool sim_is_backend(const struct sim *s, unsigned process)
+{
+    return s->backends.of_process[process] != 0;
+}
 
 /* sim_client.c */
 void sim_clients_start(struct sim *s);

@@ -368,6 +368,9 @@ void sim_act_perform(struct sim *s, uint32_t index)
     case SIM_ACT_UPGRADE:
         ask_upgrade(s, act->a);
         break;
+    case SIM_ACT_BACKEND:
+        sim_backend_mood(s, act->a, (enum sim_mood)act->b);
+        break;
     default:
         perform_of_story(s, act);
     }

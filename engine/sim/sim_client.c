@@ -213,7 +213,7 @@ static void send_request(struct sim *s, struct sim_client *c)
     struct kernel_segment head = {
         .kind = SEGMENT_HEAD,
         .flags = (uint8_t)((closes(kind) ? SEGMENT_CLOSES : 0) | (body ? SEGMENT_UNSAFE : 0) |
-                           (slow ? SEGMENT_LONG : 0)),
+                           (slow ? SEGMENT_LONG : 0) | (load->proxied ? SEGMENT_PROXIED : 0)),
         .bytes = body ? load->body_bytes : 0,
         .service_us = load->service_us,
         .spread_ms = load->spread_ms,
@@ -343,7 +343,7 @@ static void data_came(struct sim *s, struct sim_client *c, const struct kernel_s
         r.gen = segment->gen;
         r.req = c->req;
         r.a = s->kernel.now_ns - c->due_ns;
-        r.b = 200;
+        r.b = segment->bytes;
         r.c = (uint64_t)segment->slot + 1;
         sim_record(s, &r);
     }
@@ -353,7 +353,10 @@ static void data_came(struct sim *s, struct sim_client *c, const struct kernel_s
         return;
     if (segment->flags & SEGMENT_CLOSES)
         c->flags |= HIST_BIT(HIST_F_ANNOUNCED);
-    end_request(s, c, segment->req == c->last_req ? HIST_OK : HIST_WRONG_BODY);
+    end_request(s, c,
+                segment->bytes >= 500         ? HIST_SERVER_ERROR
+                : segment->req == c->last_req ? HIST_OK
+                                              : HIST_WRONG_BODY);
     c->announced = segment->flags & SEGMENT_CLOSES;
     c->state = c->announced ? CLIENT_LEAVES : CLIENT_IDLE;
     c->since_ns = s->kernel.now_ns;
@@ -488,6 +491,7 @@ void sim_clients_start(struct sim *s)
         sim_record(s, &(struct hist_record){.kind = HIST_CLIENT_POPULATION,
                                             .role = HIST_PROBER,
                                             .slot = (int16_t)i,
+                                            .flags = load->proxied ? HIST_BIT(HIST_F_PROXIED) : 0,
                                             .pid = 2,
                                             .a = load->kind,
                                             .b = load->rate_milli,

@@ -28,6 +28,8 @@ static const struct {
      offsetof(struct sim_command, progress)},
     {"--twice", "swarm: each seed twice, hashes compared", offsetof(struct sim_command, twice)},
     {"--keep-going", "swarm: beyond the first failure", offsetof(struct sim_command, keep_going)},
+    {"--backends", "drawn schedules: with backends that proxied requests are for",
+     offsetof(struct sim_command, backends)},
     {"--verbose", "run, swarm: a line for each transition", offsetof(struct sim_command, verbose)},
 };
 
@@ -249,6 +251,8 @@ bool sim_command_plan(const struct sim_command *c, const char *file, uint64_t se
     char complaint[SIM_COMPLAINT_MAX];
     if (file == NULL) {
         sim_plan_draw(plan, seed);
+        if (c->backends)
+            sim_plan_draw_backends(plan);
     } else if (sim_schedule_read(plan, file, complaint) < 0) {
         fprintf(stderr, "mw-sim: %s\n", complaint);
         return false;
@@ -260,9 +264,9 @@ bool sim_command_plan(const struct sim_command *c, const char *file, uint64_t se
 void sim_command_repeat(const struct sim_command *c, const char *file, uint64_t seed, char *out,
                         size_t size)
 {
-    int len = file != NULL
-                  ? snprintf(out, size, "repeat: mw-sim replay %s", file)
-                  : snprintf(out, size, "repeat: mw-sim replay %llu", (unsigned long long)seed);
+    int len = file != NULL ? snprintf(out, size, "repeat: mw-sim replay %s", file)
+                           : snprintf(out, size, "repeat: mw-sim replay %llu%s",
+                                      (unsigned long long)seed, c->backends ? " --backends" : "");
     if (c->rules[0] != '\0' && (size_t)len < size)
         snprintf(out + len, size - (size_t)len, " --plan '%s'", c->rules);
 }

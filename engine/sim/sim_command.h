@@ -47,7 +47,7 @@ struct sim_command {
     uint64_t jobs, workers, depth, states, signals, faults;
     const char *history, *write_trace, *save; /* NULL none */
     char rules[SIM_RULES_ROOM];               /* armed in every run */
-    bool json, progress, twice, keep_going, verbose;
+    bool json, progress, twice, keep_going, verbose, backends;
     enum guarantee only; /* GUARANTEE_COUNT: any */
 };
 

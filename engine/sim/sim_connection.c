@@ -26,6 +26,7 @@ static void receive(struct turn *t);
 static void parse_head(struct turn *t);
 static void parse_body(struct turn *t);
 static void execute(struct turn *t);
+static void hand_on(struct turn *t);
 static void answer(struct turn *t);
 static void close_connection(struct turn *t, const struct conn_effect *effect);
 
@@ -39,6 +40,16 @@ static void push(struct turn *t, enum conn_event_kind kind, unsigned flags)
 static uint16_t tag_of(const struct turn *t)
 {
     return (uint16_t)(SIM_TAG_CONNECTION + (t->c - t->w->connections));
+}
+
+static uint32_t index_of(const struct sim_worker *w, const struct sim_connection *c)
+{
+    return (uint32_t)(c - w->connections);
+}
+
+static bool is_proxied(const struct sim_connection *c)
+{
+    return c->head.flags & SEGMENT_PROXIED;
 }
 
 static void watch(struct turn *t, bool on)
@@ -247,6 +258,7 @@ static void execute(struct turn *t)
     struct sim_connection *c = t->c;
     struct sim *s = t->s;
     c->parts = c->head.flags & SEGMENT_LONG ? LONG_PARTS : 1;
+    c->status = 200;
     c->answering = false;
     c->wake_ns = 0;
     if (sim_fault_step(s, t->w->process, FAULT_worker_request) > 0) {
@@ -258,6 +270,10 @@ static void execute(struct turn *t)
         record(t, HIST_ENGINE_REQUEST, 0, 0, 0);
     if (c->body_left > 0) {
         push(t, CONN_EV_BODY_WANTED, 0);
+        return;
+    }
+    if (is_proxied(c)) {
+        hand_on(t);
         return;
     }
     c->answering = true;
@@ -279,10 +295,13 @@ static bool send_part(struct turn *t, unsigned flags)
     const struct kernel_segment segment = {
         .kind = SEGMENT_ANSWER,
         .flags = (uint8_t)(flags | (mixed ? SEGMENT_MIXED : 0)),
+        .bytes = t->c->status,
         .slot = w->slot,
         .gen = w->config,
         .pid = t->s->kernel.processes[w->process].pid,
-        .req = t->c->last_req,
+        .req = is_proxied(t->c) && t->c->status == 200
+                   ? sim_proxy_answered(t->s, w, index_of(t->w, t->c))
+                   : t->c->last_req,
     };
     bool sent = fault == SIM_NO_FAULT && kernel_send(&t->s->kernel, w->process, t->c->fd, &segment);
     if (!sent)
@@ -305,12 +324,14 @@ static void answer(struct turn *t)
         return;
     c->parts--;
     if (last) {
-        record(t, HIST_ENGINE_RESPONSE, 200, 64, closes);
+        record(t, HIST_ENGINE_RESPONSE, c->status, 64, closes);
         push(t, CONN_EV_ANSWERED, c->has_head ? CONN_BUFFERED : 0);
     } else {
         uint64_t spread_ns = c->head.spread_ms * SIM_MS / LONG_PARTS;
-        c->wake_ns = t->s->kernel.now_ns + (spread_ns > 0 ? spread_ns : part_ns);
         push(t, CONN_EV_FLUSHED, 0);
+        if (is_proxied(c))
+            return; /* the next part comes when the backend's does */
+        c->wake_ns = t->s->kernel.now_ns + (spread_ns > 0 ? spread_ns : part_ns);
     }
 }
 
@@ -321,9 +342,57 @@ static void wake(struct turn *t)
     c->wake_ns = 0;
     if (c->conn.state == CONN_WRITING) {
         answer(t);
+    } else if (c->conn.state == CONN_EXECUTING && c->answering && is_proxied(c)) {
+        hand_on(t); /* its body has come */
     } else if (c->conn.state == CONN_EXECUTING && c->answering) {
         push(t, CONN_EV_RESPONSE, c->has_head ? CONN_BUFFERED : 0);
     }
+}
+
+/* ---- proxied requests -------------------------------------------------------------------------
+ */
+
+static void refuse(struct turn *t, uint16_t status)
+{
+    t->c->status = status;
+    t->c->parts = 1;
+    t->c->answering = true;
+    push(t, CONN_EV_RESPONSE, t->c->has_head ? CONN_BUFFERED : 0);
+}
+
+static void hand_on(struct turn *t)
+{
+    t->c->answering = false;
+    int status = sim_proxy_ask(t->s, t->w, index_of(t->w, t->c));
+    if (status != 0)
+        refuse(t, (uint16_t)status);
+}
+
+void sim_connection_refused(struct sim *s, struct sim_worker *w, struct sim_connection *c,
+                            uint16_t status)
+{
+    struct turn t = {.s = s, .w = w, .c = c};
+    refuse(&t, status);
+    run(&t);
+}
+
+void sim_connection_relay(struct sim *s, struct sim_worker *w, struct sim_connection *c, bool first,
+                          bool last)
+{
+    struct turn t = {.s = s, .w = w, .c = c};
+    c->parts = last ? 1 : 2;
+    if (first) {
+        c->answering = true;
+        push(&t, CONN_EV_RESPONSE, c->has_head ? CONN_BUFFERED : 0);
+    } else if (c->conn.state == CONN_WRITING) {
+        answer(&t);
+    }
+    run(&t);
+}
+
+void sim_connection_broken(struct sim *s, struct sim_worker *w, struct sim_connection *c)
+{
+    sim_connection_happen(s, w, c, CONN_EV_ABANDONED, 0);
 }
 
 void sim_connection_noted(struct sim *s, struct sim_worker *w, const struct kernel_note *note)
@@ -402,6 +471,8 @@ static void close_connection(struct turn *t, const struct conn_effect *effect)
     struct sim_connection *c = t->c;
     t->ended = true;
     record(t, HIST_ENGINE_CLOSE, effect->why, c->conn.requests, 0);
+    if (is_proxied(c))
+        sim_proxy_end(t->s, t->w, index_of(t->w, c));
     if (effect->kind == CONN_DO_RESET)
         kernel_close_reset(&t->s->kernel, t->w->process, c->fd);
     else
@@ -431,9 +502,11 @@ static bool is_idle(const struct sim_connection *c)
     return c->conn.state == CONN_IDLE || c->conn.state == CONN_FRESH;
 }
 
-/* The longest idle first: the one whose deadline is the nearest. Then others. */
+/* Idle ones to backends, then the longest idle first: the one whose deadline is the nearest. Then
+ * others. */
 void sim_connections_relieve(struct sim *s, struct sim_worker *w, uint32_t count)
 {
+    count -= sim_uplinks_relieve(s, w, count);
     for (; count > 0; count--) {
         struct sim_connection *oldest = NULL;
         for (uint32_t i = 0; i < w->connection_high; i++) {

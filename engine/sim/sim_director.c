@@ -37,7 +37,7 @@ static uint64_t capacity_of(const struct sim_plan *p)
         const struct sim_act *act = &p->acts[i];
         bool reload = act->kind == SIM_ACT_RELOAD;
         if (!reload && act->kind != SIM_ACT_BAD_RELOAD && act->kind != SIM_ACT_STORM &&
-            act->kind != SIM_ACT_ASK)
+            act->kind != SIM_ACT_ASK && act->kind != SIM_ACT_BACKEND)
             return 0;
         if (reload && act->a < least)
             least = act->a;
@@ -117,6 +117,7 @@ void sim_director_start(struct sim *s)
         sim_fault_arm(s, s->plan.rules);
     put(s, HIST_DIRECTOR_CONFIG, 1, 1, s->plan.workers, 0);
     kernel_outside(&s->kernel, s->kernel.now_ns + boot_bound_ns, SIM_OUT_BOOT, 0);
+    sim_backends_start(s);
     sim_master_start(s);
     put(s, HIST_WATCH_ROOT, 0, 1, 0, 0);
 }
@@ -157,6 +158,7 @@ static void calm(struct sim *s)
     }
     if (s->kernel.processes[s->master->process].state == KERNEL_STOPPED)
         sim_signal(s, s->master->pid, SIGCONT, HIST_TO_MASTER);
+    sim_backends_heal(s);
     for (unsigned i = 1; i < s->kernel.processes_used; i++)
         if (kernel_alive(&s->kernel, i))
             s->kernel.processes[i].jitter_ns = s->plan.jitter_ns;
@@ -368,6 +370,9 @@ void sim_director_outside(struct sim *s, enum sim_outside what, uint32_t a)
         break;
     case SIM_OUT_OTHER:
         part(s, a);
+        break;
+    case SIM_OUT_BACKENDS:
+        sim_backends_calmed(s, a);
         break;
     case SIM_OUT_ADOPT:
         sim_upgrade_adopt(s);

@@ -27,7 +27,7 @@ unsigned kernel_file_new(struct kernel *k, enum kernel_file_kind kind)
     f->client_reset = false;
     f->syn_tries = 0;
     f->told = false;
-    f->refs = f->holds = f->watcher = f->tag = f->peer = 0;
+    f->refs = f->holds = f->watcher = f->tag = f->peer = f->uplink = 0;
     f->in.first = f->in.count = f->out.first = f->out.count = f->wire.first = f->wire.count = 0;
     f->message_first = f->message_count = 0;
     return file;
@@ -62,6 +62,8 @@ void kernel_file_unref(struct kernel *k, unsigned file, bool reset)
         kernel_listener_closed(k, f);
     else if (f->kind == FILE_SOCKET)
         kernel_socket_closed(k, file, reset);
+    else if (f->kind == FILE_UPLINK)
+        kernel_uplink_closed(k, f, reset);
     else if (f->kind == FILE_CHANNEL)
         close_channel(k, f);
     kernel_file_unhold(k, file);
@@ -140,6 +142,7 @@ static bool is_readable(const struct kernel *k, const struct kernel_file *f)
     case FILE_CHANNEL:
         return f->message_count > 0 || k->files[f->peer].refs == 0;
     case FILE_SOCKET:
+    case FILE_UPLINK:
         return f->in.count > 0;
     default:
         return false;

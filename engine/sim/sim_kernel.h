@@ -71,7 +71,14 @@ struct kernel_process {
 /* ---- files ------------------------------------------------------------------------------------
  */
 
-enum kernel_file_kind { FILE_FREE, FILE_PLAIN, FILE_LISTENER, FILE_CHANNEL, FILE_SOCKET };
+enum kernel_file_kind {
+    FILE_FREE,
+    FILE_PLAIN,
+    FILE_LISTENER,
+    FILE_CHANNEL,
+    FILE_SOCKET,
+    FILE_UPLINK /* a socket that a process here has connected: the client's end of another one */
+};
 
 /* What a client and a server send each other: not bytes but what they mean. */
 enum kernel_segment_kind {
@@ -81,21 +88,23 @@ enum kernel_segment_kind {
     SEGMENT_BODY,
     SEGMENT_ANSWER,
     SEGMENT_FIN,
-    SEGMENT_RST
+    SEGMENT_RST,
+    SEGMENT_CONNECTED /* an uplink's first one */
 };
 enum kernel_segment_flag {
-    SEGMENT_CLOSES = 1,  /* HEAD: the client wants no keep-alive; ANSWER: Connection: close */
-    SEGMENT_UNSAFE = 2,  /* HEAD: POST */
-    SEGMENT_FIRST = 4,   /* ANSWER: its first bytes */
-    SEGMENT_LAST = 8,    /* ANSWER: its last bytes */
-    SEGMENT_LONG = 16,   /* HEAD: wants an answer that takes long to send */
-    SEGMENT_MIXED = 32,  /* ANSWER: header and body name two configurations */
-    SEGMENT_JOINED = 64, /* the kernel's own: the next one was sent at once and comes with it */
+    SEGMENT_CLOSES = 1,    /* HEAD: the client wants no keep-alive; ANSWER: Connection: close */
+    SEGMENT_UNSAFE = 2,    /* HEAD: POST */
+    SEGMENT_FIRST = 4,     /* ANSWER: its first bytes */
+    SEGMENT_LAST = 8,      /* ANSWER: its last bytes */
+    SEGMENT_LONG = 16,     /* HEAD: wants an answer that takes long to send */
+    SEGMENT_MIXED = 32,    /* ANSWER: header and body name two configurations */
+    SEGMENT_JOINED = 64,   /* the kernel's own: the next one was sent at once and comes with it */
+    SEGMENT_PROXIED = 128, /* HEAD: for a backend to answer */
 };
 struct kernel_segment {
     uint8_t kind, flags;
     int16_t slot;
-    uint32_t bytes; /* HEAD: of the body that follows; BODY: of this part */
+    uint32_t bytes; /* HEAD: of the body that follows; BODY: of this part; ANSWER: its status */
     union {
         struct { /* ANSWER */
             uint32_t gen, pid;
@@ -122,8 +131,9 @@ struct kernel_file {
     uint16_t holds;    /* events under way, and the client */
     uint16_t watcher;  /* index of a process + 1; 0 nobody */
     uint16_t tag;
-    uint16_t peer;            /* CHANNEL: the other end; SOCKET: its listener */
+    uint16_t peer;            /* CHANNEL: the other end; SOCKET: its listener; UPLINK: its socket */
     uint16_t listener;        /* LISTENER: index in listeners[] */
+    uint16_t uplink;          /* SOCKET: its client's file + 1; 0: that is no process of ours */
     uint32_t client;          /* SOCKET: the client's own number */
     uint64_t wire_ns, out_ns; /* when the last one was sent */
     struct kernel_segments in, out,
@@ -255,6 +265,11 @@ enum kernel_recv kernel_recv(struct kernel *k, unsigned process, int fd,
 /* False: EPIPE or ECONNRESET. */
 bool kernel_send(struct kernel *k, unsigned process, int fd, const struct kernel_segment *segment);
 void kernel_shutdown_write(struct kernel *k, unsigned process, int fd);
+/* A connection to a listener here, from this process: a descriptor, or -EMFILE. It reads CONNECTED
+ * first, or a reset where nobody listens; kernel_recv() and kernel_close() as for others. */
+int kernel_connect_from(struct kernel *k, unsigned process, uint16_t port);
+void kernel_uplink_send(struct kernel *k, unsigned process, int fd,
+                        const struct kernel_segment *segment);
 /* Channels carry words. recv: 1 a word, 0 the other end is closed, -EAGAIN. */
 int kernel_channel_send(struct kernel *k, unsigned process, int fd, uint32_t word);
 int kernel_channel_recv(struct kernel *k, unsigned process, int fd, uint32_t *word);

@@ -36,5 +36,6 @@ void kernel_looked(struct kernel *k, unsigned process, unsigned file);
 /* The last descriptor of one is closed. */
 void kernel_listener_closed(struct kernel *k, struct kernel_file *f);
 void kernel_socket_closed(struct kernel *k, unsigned file, bool reset);
+void kernel_uplink_closed(struct kernel *k, struct kernel_file *f, bool reset);
 
 #endif

@@ -281,12 +281,15 @@ void kernel_socket_closed(struct kernel *k, unsigned file, bool reset)
 /* ---- what arrives ------------------------------------------------------------------------------
  */
 
-/* Bytes of a body that nobody has read yet are one with those that come after them. */
+/* Bytes of a body that nobody has read yet are one with those that come after them, and so are
+ * parts of an answer. */
 static void put_in(struct kernel_segments *in, const struct kernel_segment *segment)
 {
     struct kernel_segment *last = &in->at[(in->first + in->count - 1u) % KERNEL_SEGMENTS_MAX];
     if (in->count > 0 && last->kind == SEGMENT_BODY && segment->kind == SEGMENT_BODY)
         last->bytes += segment->bytes;
+    else if (in->count > 0 && last->kind == SEGMENT_ANSWER && segment->kind == SEGMENT_ANSWER)
+        last->flags |= segment->flags;
     else
         *add_segment(in) = *segment;
 }
@@ -305,10 +308,19 @@ static void segment_at_server(struct kernel *k, unsigned file, struct kernel_seg
     }
 }
 
+static void segment_at_uplink(struct kernel *k, unsigned uplink,
+                              const struct kernel_segment *segment)
+{
+    put_in(&k->files[uplink].in, segment);
+    kernel_tell_watcher(k, uplink);
+}
+
 static void segment_at_client(struct kernel *k, unsigned file, struct kernel_segment segment)
 {
     const struct kernel_file *f = &k->files[file];
-    if (!f->client_gone) {
+    if (f->uplink != 0 && !f->client_gone) {
+        segment_at_uplink(k, f->uplink - 1u, &segment);
+    } else if (!f->client_gone) {
         enum kernel_client_event event = segment.kind == SEGMENT_FIN   ? CLIENT_EOF
                                          : segment.kind == SEGMENT_RST ? CLIENT_RESET
                                                                        : CLIENT_DATA;
@@ -329,6 +341,15 @@ static void arrive(struct kernel *k, unsigned file, struct kernel_segments *wire
     kernel_file_unhold(k, file);
 }
 
+static void connect_ended(struct kernel *k, const struct kernel_file *f, bool connected)
+{
+    const struct kernel_segment told = {.kind = connected ? SEGMENT_CONNECTED : SEGMENT_RST};
+    if (f->uplink != 0 && !f->client_gone)
+        segment_at_uplink(k, f->uplink - 1u, &told);
+    else if (!f->client_gone)
+        k->hooks.client(k, f->client, connected ? CLIENT_CONNECTED : CLIENT_REFUSED, NULL);
+}
+
 void kernel_net_event(struct kernel *k, const struct sim_event *event)
 {
     struct kernel_file *f = &k->files[event->a];
@@ -343,10 +364,7 @@ void kernel_net_event(struct kernel *k, const struct sim_event *event)
         arrive(k, event->a, &f->out, segment_at_client);
         break;
     default:
-        if (!f->client_gone)
-            k->hooks.client(k, f->client,
-                            event->kind == EVENT_CONNECTED ? CLIENT_CONNECTED : CLIENT_REFUSED,
-                            NULL);
+        connect_ended(k, f, event->kind == EVENT_CONNECTED);
         kernel_file_unhold(k, event->a);
     }
 }
@@ -385,4 +403,32 @@ bool kernel_send(struct kernel *k, unsigned process, int fd, const struct kernel
 void kernel_shutdown_write(struct kernel *k, unsigned process, int fd)
 {
     send_fin_or_reset(k, kernel_file_of(k, process, fd), false);
+}
+
+/* ---- connections that a process here makes ----------------------------------------------------
+ */
+
+int kernel_connect_from(struct kernel *k, unsigned process, uint16_t port)
+{
+    if (!kernel_fd_room(&k->processes[process]))
+        return -EMFILE;
+    unsigned uplink = kernel_file_new(k, FILE_UPLINK);
+    unsigned socket = kernel_connect(k, port, 0);
+    k->files[uplink].peer = (uint16_t)socket;
+    k->files[socket].uplink = (uint16_t)(uplink + 1);
+    return kernel_fd_new(k, process, uplink);
+}
+
+void kernel_uplink_send(struct kernel *k, unsigned process, int fd,
+                        const struct kernel_segment *segment)
+{
+    kernel_client_send(k, k->files[kernel_file_of(k, process, fd)].peer, segment);
+}
+
+void kernel_uplink_closed(struct kernel *k, struct kernel_file *f, bool reset)
+{
+    while (f->in.count > 0)
+        reset = take_segment(&f->in).kind == SEGMENT_ANSWER || reset;
+    f->watcher = 0;
+    kernel_client_close(k, f->peer, reset);
 }

@@ -64,6 +64,8 @@ void sim_plan_clear(struct sim_plan *plan, uint64_t seed)
     plan->reload_timeout_ns = 30 * SECOND;
     plan->keepalive_ns = 60 * SECOND;
     plan->service_ns = MS;
+    plan->proxy_timeout_ns = 60 * SECOND;
+    plan->fail_timeout_ns = 10 * SECOND;
     plan->latency_ns = 50000;
     plan->delay_ns = 10000;
     plan->jitter_ns = 100000;
@@ -309,6 +311,44 @@ static void draw_general(struct draft *d, struct sim_random *r)
     }
     if (sim_random_chance(r, 1, 2))
         draw_rules(d->p, r);
+}
+
+/* ---- backends ----------------------------------------------------------------------------------
+ */
+
+/* One gets into a mood, and mostly out of it again. */
+static void draw_mood(struct sim_plan *p, struct sim_random *r)
+{
+    uint64_t at_ns = any_time(p, r);
+    uint32_t which = (uint32_t)sim_random_below(r, p->backends);
+    add(p, at_ns, SIM_ACT_BACKEND, which,
+        (uint32_t)sim_random_between(r, SIM_MOOD_WELL + 1, SIM_MOOD_COUNT - 1));
+    if (sim_random_chance(r, 2, 3))
+        add(p, at_ns + sim_random_between(r, 50, 2000) * MS, SIM_ACT_BACKEND, which, SIM_MOOD_WELL);
+}
+
+/* Fresh clients are not proxied: they see whether others suffer. The stories of limits stay as they
+ * are. With nobody to accept them, all clients together must not fill the queue in the time of the
+ * acts. All servers together may take their time before a client's patience ends. */
+void sim_plan_draw_backends(struct sim_plan *plan)
+{
+    struct sim_random r = sim_random_stream(plan->seed, 13);
+    if (plan->theme != SIM_THEME_GENERAL)
+        return;
+    plan->backends = (uint32_t)sim_random_between(&r, 1, 4);
+    plan->proxy_timeout_ns = sim_random_between(&r, 600, 1000) * MS; /* from part to part */
+    plan->fail_timeout_ns = sim_random_between(&r, 100, 3000) * MS;
+    for (size_t i = 1; i < plan->load_count; i++)
+        plan->loads[i].proxied = sim_random_chance(&r, 1, 2);
+    if (plan->load_count < SIM_LOADS_MAX)
+        add_load(plan, HIST_FRESH, "proxied", (uint32_t)sim_random_between(&r, 5, 25), 0)->proxied =
+            true;
+    uint64_t moods = sim_random_below(&r, 8);
+    for (uint64_t i = 0; i < moods; i++)
+        draw_mood(plan, &r);
+    if (sim_random_chance(&r, 1, 4))
+        add(plan, any_time(plan, &r), SIM_ACT_ARM, (uint32_t)sim_random_between(&r, 100, 3000),
+            (uint32_t)sim_plan_text(plan, "net.connect errno=ECONNREFUSED chance=1/3"));
 }
 
 /* ---- themes ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 enum {
     SIM_ACTS_MAX = 4096,
     SIM_LOADS_MAX = 12,
+    SIM_BACKENDS_MAX = 8,
     SIM_TEXTS_MAX = 64,
     SIM_TEXT_MAX = 160,
     SIM_NAME_MAX = 32,
@@ -42,6 +43,8 @@ enum {
     A(UPGRADE, "upgrade", "N",                                                                     \
       "USR2; the new binary 0 becomes ready and is told to go, 1 ends, 2 stalls, 3 becomes ready " \
       "and the old one is told to go")                                                             \
+    A(BACKEND, "backend", "NW",                                                                    \
+      "which of the backends, counted around: well, refuse, reset, trickle, stall, dead")          \
     A(SIGNAL_TO, "signal-to", "SW", "to master, worker, last-worker, all-workers, all, group")     \
     A(CONFIG, "config", "N", "a configuration of so many workers is written; 0: an invalid one")   \
     A(HUP, "hup", "N",                                                                             \
@@ -60,6 +63,22 @@ enum {
     A(RELEASE, "release", "L", "a load ends: nothing new, held connections are let go")            \
     A(RATE, "rate", "LN", "a load's requests in 1000 s from now on")                               \
     A(STOP, "stop", "WM", "fast, graceful or kill; waits for the master's end, at most so long")
+/* What a backend does to those who ask it. M(SYMBOL, "word"), pytests/masterwork/backend.py's, and:
+ * it is killed, and started again with its next mood. */
+#define SIM_MOODS(M)                                                                               \
+    M(WELL, "well")                                                                                \
+    M(REFUSE, "refuse")                                                                            \
+    M(RESET, "reset")                                                                              \
+    M(TRICKLE, "trickle")                                                                          \
+    M(STALL, "stall")                                                                              \
+    M(DEAD, "dead")
+enum sim_mood {
+#define M(symbol, word) SIM_MOOD_##symbol,
+    SIM_MOODS(M)
+#undef M
+        SIM_MOOD_COUNT
+};
+
 /* What comes of a new binary. */
 enum sim_fate { SIM_FATE_RETURNS, SIM_FATE_ENDS, SIM_FATE_STALLS, SIM_FATE_STAYS };
 
@@ -139,6 +158,7 @@ enum sim_stop { SIM_STOP_FAST, SIM_STOP_GRACEFUL, SIM_STOP_KILL }; /* as directo
       "RLIMIT_NOFILE of workers: a story's from the start, a theme's later")                       \
     O(backlog, "backlog", COUNT, "of the listener")                                                \
     O(pid_max, "pid-max", COUNT, "process numbers come around after this one")                     \
+    O(backends, "backends", COUNT, "behind the server, for proxied loads")                         \
     O(multi_accept, "multi-accept", FLAG, "a wake may accept many")                                \
     O(daemon, "daemon", FLAG, "0: as with `daemon off`, where WINCH is recorded and not obeyed")   \
     O(drain_ns, "drain", TIME, "worker_shutdown_timeout")                                          \
@@ -148,6 +168,8 @@ enum sim_stop { SIM_STOP_FAST, SIM_STOP_GRACEFUL, SIM_STOP_KILL }; /* as directo
     O(reload_timeout_ns, "reload-timeout", TIME, "start to ready of new workers")                  \
     O(keepalive_ns, "keepalive", TIME, "keepalive_timeout")                                        \
     O(service_ns, "service", TIME, "mean time of a handler")                                       \
+    O(proxy_timeout_ns, "proxy-timeout", TIME, "proxy_connect_timeout and proxy_read_timeout")     \
+    O(fail_timeout_ns, "fail-timeout", TIME, "a backend that failed is left out for so long")      \
     O(latency_ns, "latency", TIME, "of the network, one way")                                      \
     O(delay_ns, "delay", TIME, "until a process gets its turn, at least")                          \
     O(jitter_ns, "jitter", TIME, "and at most so much more")                                       \
@@ -160,6 +182,7 @@ struct sim_load {
     char name[SIM_NAME_MAX];
     uint8_t kind;                 /* enum hist_population */
     bool paused;                  /* not started with the others */
+    bool proxied;                 /* for a backend to answer */
     uint32_t rate_milli, clients; /* without a rate each client begins again when it is done */
     uint32_t body_bytes;
     uint32_t service_us, spread_ms, timeout_ms; /* 0: as usual */
@@ -192,6 +215,8 @@ struct sim_plan {
 /* No clients, no acts, every option as in a world that is not out to make trouble. */
 void sim_plan_clear(struct sim_plan *plan, uint64_t seed);
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed);
+/* The same run, with backends behind the server and what befalls them. */
+void sim_plan_draw_backends(struct sim_plan *plan);
 struct sim_load *sim_plan_load(struct sim_plan *plan, enum hist_population kind);
 /* Copies what is used of it. */
 void sim_plan_copy(struct sim_plan *to, const struct sim_plan *from);

@@ -57,6 +57,10 @@ static void on_run(struct kernel *k, unsigned process)
 {
     struct sim *s = sim_of(k);
     struct sim_master *m = sim_master_of(s, process);
+    if (m == NULL && sim_is_backend(s, process)) {
+        sim_backend_turn(s, process);
+        return;
+    }
     if (m == NULL) {
         sim_worker_turn(s, process);
         return;
@@ -90,6 +94,8 @@ static void on_ended(struct kernel *k, unsigned process)
 {
     struct sim *s = sim_of(k);
     const struct kernel_process *p = &k->processes[process];
+    if (sim_is_backend(s, process))
+        return;
     put_watch(s, HIST_WATCH_EXIT, p->pid, (uint64_t)(unsigned)p->status,
               k->processes[p->parent].pid);
     struct sim_master *m = sim_master_of(s, process);
@@ -104,6 +110,8 @@ static void on_ended(struct kernel *k, unsigned process)
 static void on_reaped(struct kernel *k, unsigned process)
 {
     const struct kernel_process *p = &k->processes[process];
+    if (sim_is_backend(sim_of(k), process))
+        return;
     put_watch(sim_of(k), HIST_WATCH_REAPED, p->pid, k->now_ns - p->ended_ns, 0);
 }
 
@@ -172,6 +180,8 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
     memset(s->stalls, 0, sizeof(s->stalls));
     s->board_file = (struct fault_board_file){.board = &s->board, .fd = -1};
     memset(s->masters, 0, sizeof(s->masters));
+    memset(s->backends.of_process, 0, sizeof(s->backends.of_process));
+    s->backends.trouble = false;
     s->master = &s->masters[0];
     s->clients.used = s->clients.free = s->clients.number = 0;
     memset(s->clients.loads, 0, sizeof(s->clients.loads));
@@ -184,7 +194,7 @@ static void reset(struct sim *s, const struct sim_plan *plan, const struct sim_o
 static bool anybody_left(const struct sim *s)
 {
     for (unsigned i = 1; i < s->kernel.processes_used; i++)
-        if (kernel_alive(&s->kernel, i))
+        if (kernel_alive(&s->kernel, i) && !sim_is_backend(s, i))
             return true;
     return false;
 }
@@ -211,7 +221,7 @@ static void check_leftovers(struct sim *s)
 {
     uint64_t processes = 0;
     for (unsigned i = 1; i < s->kernel.processes_used; i++)
-        processes += kernel_alive(&s->kernel, i);
+        processes += kernel_alive(&s->kernel, i) && !sim_is_backend(s, i);
     const uint64_t found[] = {processes, kernel_listener(&s->kernel, SIM_PORT) != NULL};
     const enum hist_leftover kinds[] = {HIST_LEFT_PROCESS, HIST_LEFT_LISTENER};
     for (int i = 0; i < 2; i++)

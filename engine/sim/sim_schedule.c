@@ -48,6 +48,7 @@ static const char *const receivers[] = {"master", "worker", "last-worker", "all-
 #undef WORD
 #define THEME(symbol, word) word,
 static const char *const themes[] = {SIM_THEMES(THEME) NULL};
+static const char *const moods[] = {SIM_MOODS(THEME) NULL};
 #undef THEME
 
 static const char *const *words_of(enum sim_act_kind kind)
@@ -55,6 +56,8 @@ static const char *const *words_of(enum sim_act_kind kind)
     switch (kind) {
     case SIM_ACT_SIGNAL_TO:
         return receivers;
+    case SIM_ACT_BACKEND:
+        return moods;
     case SIM_ACT_REPORTED:
         return reports;
     case SIM_ACT_PHASE:
@@ -135,7 +138,7 @@ static void write_load(const struct sim_load *load, FILE *out)
         fprintf(out, " spread=%ums", load->spread_ms);
     if (load->timeout_ms > 0)
         fprintf(out, " timeout=%ums", load->timeout_ms);
-    fputs(load->paused ? " paused\n" : "\n", out);
+    fprintf(out, "%s%s\n", load->proxied ? " proxied" : "", load->paused ? " paused" : "");
 }
 
 bool sim_schedule_write(const struct sim_plan *plan, FILE *out)
@@ -281,12 +284,15 @@ static int read_load_part(struct reader *r, struct sim_load *load, char *word)
     char *value = strchr(word, '=');
     uint64_t number = 0;
     bool good = false;
-    if (strcmp(word, "paused") == 0) {
-        load->paused = true;
+    bool *flag = strcmp(word, "paused") == 0    ? &load->paused
+                 : strcmp(word, "proxied") == 0 ? &load->proxied
+                                                : NULL;
+    if (flag != NULL) {
+        *flag = true;
         return 0;
     }
     if (value == NULL)
-        return complain(r, word, "KEY=VALUE or `paused`");
+        return complain(r, word, "KEY=VALUE, `proxied` or `paused`");
     *value++ = '\0';
     if (strcmp(word, "rate") == 0) {
         good = parse_rate(value, &load->rate_milli);
@@ -530,6 +536,14 @@ static int check(struct reader *r)
         return complain(r, "another number", "1 to 90 connections of a worker");
     if (p->pid_max < 400 || p->backlog < 1 || p->latency_ns == 0 || p->drain_ns == 0)
         return complain(r, "0", "pid-max from 400, backlog, latency and drain above 0");
+    if (p->backends > SIM_BACKENDS_MAX || p->proxy_timeout_ns == 0)
+        return complain(r, "another number", "at most 8 backends, and a proxy-timeout above 0");
+    for (size_t i = 0; p->backends == 0 && i < p->load_count; i++)
+        if (p->loads[i].proxied)
+            return complain(r, p->loads[i].name, "a number of backends for the proxied load");
+    for (size_t i = 0; p->backends == 0 && i < p->act_count; i++)
+        if (p->acts[i].kind == SIM_ACT_BACKEND)
+            return complain(r, "backend", "a number of backends");
     for (size_t i = 0; i < p->act_count; i++)
         if ((p->acts[i].at_ns == SIM_THEN) != p->story)
             return complain(r, p->story ? "at" : "then", p->story ? "`then` in a story" : "`at`");

@@ -8,7 +8,7 @@
  *     theme general                                which limits the judge is told of
  *     end graceful                                 how the server is stopped: fast, graceful, kill
  *     always sabotage.lose_reload                  a rule armed for the whole run
- *     load NAME KIND rate=5 clients=4 body=100 service=50ms spread=900ms timeout=8s paused
+ *     load NAME KIND rate=5 clients=4 body=100 service=50ms spread=900ms timeout=8s paused proxied
  *     at 50ms signal-worker STOP 0                 an act of SIM_ACTS, at its time
  *     story reload/long-requests                   the acts make the phases
  *     param workers 2                              what the judge is told, instead of the usual

@@ -233,11 +233,12 @@ static void print_lines(const struct sim_command *c, const struct sim_swarm *t, 
     fprintf(out,
             "%llu seeds: %llu violations, %llu without progress, %llu broken, %llu not repeatable\n"
             "%.1f s for %.0f s simulated: %.0f seeds, %.0f events a second; history %016llx\n"
-            "repeat: mw-sim swarm --seeds %llu..%llu%s%s%s\n",
+            "repeat: mw-sim swarm --seeds %llu..%llu%s%s%s%s\n",
             (ull)t->seeds, (ull)t->violations, (ull)t->stalled, (ull)t->broken, (ull)t->differ,
             t->wall_s, (double)t->simulated_ns / 1e9, (double)t->seeds / t->wall_s,
             (double)t->events / t->wall_s, (ull)t->hash, (ull)c->first, (ull)c->last,
-            c->rules[0] != '\0' ? " --plan '" : "", c->rules, c->rules[0] != '\0' ? "'" : "");
+            c->backends ? " --backends" : "", c->rules[0] != '\0' ? " --plan '" : "", c->rules,
+            c->rules[0] != '\0' ? "'" : "");
 }
 
 static void print_object(const struct sim_swarm *t, FILE *out)

@@ -69,7 +69,7 @@ void sim_watch_sample(struct sim *s)
         live += child && p->state != KERNEL_ZOMBIE;
         if (child && kernel_alive(k, i))
             look_at(s, i);
-        if (kernel_alive(k, i))
+        if (kernel_alive(k, i) && !sim_is_backend(s, i))
             sample_process(s, i);
     }
     if (!s->director.master_gone)

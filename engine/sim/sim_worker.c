@@ -105,6 +105,8 @@ void sim_worker_start(struct sim *s, unsigned process, const struct sim_row *row
     w->limits = limits_of(&s->plan);
     sim_fault_identify(s, process, FAULT_ROLE_WORKER, row->slot, row->generation);
     kernel_handle(&s->kernel, process, 0, 0);
+    if (s->plan.backends > 0)
+        sim_proxy_start(s, process);
     close_masters_files(s, w);
 }
 
@@ -200,6 +202,8 @@ static void timer_came(struct sim *s, struct sim_worker *w, uint16_t tag)
         sim_worker_happen(s, w, ADM_EV_TIMER, 0);
     } else if (tag == SIM_TAG_DUE) {
         sim_connections_due(s, w);
+    } else if (tag == SIM_TAG_UPLINKS_DUE) {
+        sim_uplinks_due(s, w);
     }
 }
 
@@ -213,7 +217,9 @@ static void serve(struct sim *s, struct sim_worker *w)
      */
     uint32_t turns = s->kernel.processes[w->process].inbox_count;
     while (turns-- > 0 && w->stage == SIM_SERVES && kernel_inbox(&s->kernel, w->process, &note)) {
-        if (note.tag >= SIM_TAG_CONNECTION)
+        if (note.tag >= SIM_TAG_UPLINK)
+            sim_uplink_noted(s, w, &note);
+        else if (note.tag >= SIM_TAG_CONNECTION)
             sim_connection_noted(s, w, &note);
         else if (note.item == KERNEL_TIMER)
             timer_came(s, w, note.tag);
@@ -264,6 +270,8 @@ uint64_t sim_worker_beat(const struct sim *s, unsigned process)
 static void leave(struct sim *s, struct sim_worker *w, uint32_t code)
 {
     w->stage = SIM_LEFT;
+    if (s->plan.backends > 0)
+        sim_proxy_check(s, w);
     sim_worker_record(s, w, HIST_ENGINE_EXIT, &(struct hist_record){.a = code});
     kernel_exit(&s->kernel, w->process, (int)code << 8);
 }

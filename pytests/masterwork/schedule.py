@@ -12,10 +12,11 @@ from masterwork.conditions import ARITHMETIC, COMPARISONS, Condition
 from masterwork.stage import CLIENT_TIMEOUT_MS
 from masterwork.stories import Load, Sabotage, Story
 from masterwork.units import NS
-from masterwork.verbs import (Arm, Ask, Config, Disarm, Limit, Load as LoadStep, Observe, Phase,
-                              Reload, Repeat, Rotate, Signal, Step, Stop, Storm, Wait)
+from masterwork.verbs import (Arm, Ask, Backend, Config, Disarm, Limit, Load as LoadStep, Observe,
+                              Phase, Reload, Repeat, Rotate, Signal, Step, Stop, Storm, Wait)
 
 POPULATIONS = ("fresh", "pooled", "post", "upload", "download", "stream", "held", "idle")
+HELPED = ("upload",)  # whom a server's helper answers
 MOST_CONNECTIONS = 90
 MOST_WORKERS = 8
 SETTLE = "4s"
@@ -143,6 +144,8 @@ class Schedule:
         for name, value in times.items():
             if value:
                 self._say(name, milliseconds(value))
+        if "helper" in self.story.needs:
+            self._say("backends", 1)
         for name, value in params.items():
             self._say("param", name, value)
         if self.sabotage and self.sabotage.at == "start":
@@ -166,6 +169,8 @@ class Schedule:
         if spread:
             words.append(f"spread={spread}ms")
         words.append(f"timeout={int(options.get('timeout', CLIENT_TIMEOUT_MS))}ms")
+        if "helper" in self.story.needs and load.kind in HELPED:
+            words.append("proxied")
         if load.paused:
             words.append("paused")
         self._say("load", load.name, load.kind, *words)
@@ -206,6 +211,8 @@ class Schedule:
                 self._then(step, "stop", step.how, milliseconds(step.within_ns))
             case Limit():
                 self._limit(step)
+            case Backend():
+                self._then(step, "backend", 0, step.mood)
             case Rotate():
                 raise NotSimulated("log files: nothing is logged")
             case Repeat():

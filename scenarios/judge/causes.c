@@ -127,6 +127,11 @@ const char *exit_text(uint64_t status, char *out, int size)
 
 bool end_is_failure(const struct world *world, const struct hist_record *r)
 {
+    return end_lacks_answer(world, r) && !world_backend_fails(world, r->slot);
+}
+
+bool end_lacks_answer(const struct world *world, const struct hist_record *r)
+{
     return r->kind == HIST_CLIENT_END && r->a != HIST_OK && r->a != HIST_ABANDONED &&
            world_population_counts(world, r->slot);
 }

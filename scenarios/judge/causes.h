@@ -37,7 +37,9 @@ bool exit_is_abnormal(uint64_t status);
 const char *exit_text(uint64_t status, char *out, int size);
 /* The master that was asked was told to go for the sake of an upgrade, and another is there. */
 bool world_has_another_master(const struct world *world, const struct hist_record *ask);
-/* A request that did not get its answer, counted against the server. */
+/* A request that did not get its answer. */
+bool end_lacks_answer(const struct world *world, const struct hist_record *r);
+/* The same, counted against the server: not where an application behind it is in trouble. */
 bool end_is_failure(const struct world *world, const struct hist_record *r);
 /* Did this record's fault fire at the point of that name ("proc.fork")? */
 bool fault_is_at(const struct hist_record *r, const char *point);

@@ -77,7 +77,7 @@ static void completes_ended(struct judge_context *c, const struct hist_record *r
         d->races++;
     else if (drain_bound_passed(w, pid, start->t_ns, r->t_ns))
         d->bounds++;
-    else if (cause != NULL || was_never_taken(w, r, start) ||
+    else if (cause != NULL || was_never_taken(w, r, start) || world_backend_fails(w, r->slot) ||
              (r->a == HIST_TIMEOUT && r->flags & HIST_BIT(HIST_F_LAGGING)))
         d->excused++;
     else

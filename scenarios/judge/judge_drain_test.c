@@ -14,6 +14,11 @@ static void completes(void **state)
     HOLDS(drain_completes, STORY_SERVER RELOAD2 LONG("ok", "500ms"));
     VIOLATED(drain_completes, STORY_SERVER STOP LONG("eof-before-response", "500ms"));
     VIOLATED(drain_completes, STORY_SERVER RELOAD2 LONG("truncated", "500ms"));
+    /* An application that breaks off its answer does so in a drain, too. */
+#define PROXIED "-1 client.population slot=0 a=fresh flags=proxied\n"
+    VIOLATED(drain_completes, STORY_SERVER PROXIED RELOAD2 LONG("truncated", "500ms"));
+    UNKNOWN(drain_completes, STORY_SERVER PROXIED RELOAD2 LONG(
+                                 "truncated", "500ms") "1 director.param a=backend_trouble b=1\n");
     VIOLATED(drain_completes, STORY_SERVER RELOAD2 LONG("timeout", "1500ms"));
     /* The server was given 2 s; this one had them. */
     UNKNOWN(drain_completes, STORY_SERVER STOP LONG("truncated", "2150ms"));

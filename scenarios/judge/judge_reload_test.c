@@ -23,6 +23,15 @@ static void zero_loss(void **state)
     HOLDS(reload_zero_loss, BASELINE GOOD LOADED);
     VIOLATED(reload_zero_loss, BASELINE GOOD LOADED FAILS("2.1", "eof-before-response"));
     VIOLATED(reload_zero_loss, BASELINE GOOD LOADED FAILS("4", "5xx"));
+    /* An application behind the server is in trouble: its clients do not count, others do. */
+#define PROXIED "-1 client.population slot=6 a=fresh flags=proxied\n"
+#define TROUBLE "1 director.param a=backend_trouble b=1\n"
+#define PROXIED_FAILS "4 fresh conn=9000 req=9000 slot=6 pid=11 gen=1 end=5xx\n"
+    HOLDS(reload_zero_loss, BASELINE GOOD LOADED PROXIED TROUBLE PROXIED_FAILS);
+    VIOLATED(reload_zero_loss, BASELINE GOOD LOADED PROXIED PROXIED_FAILS);
+    VIOLATED(reload_zero_loss, BASELINE GOOD LOADED PROXIED TROUBLE
+             "3 director.param a=backend_trouble b=0\n" PROXIED_FAILS);
+    VIOLATED(reload_zero_loss, BASELINE GOOD LOADED PROXIED TROUBLE FAILS("4", "5xx"));
     VIOLATED(reload_zero_loss,
              BASELINE GOOD LOADED "2.1 client.request req=9\n2.1 client.end req=9 a=refused\n");
     /* Before the reload, long after it, of an abusive client, after the stop. */

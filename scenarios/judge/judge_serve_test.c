@@ -60,6 +60,13 @@ static void accounted_causes(void **state)
     /* Without a trace, an answer speaks for itself. */
     HOLDS(serve_accounted, STORY_SERVER "1 fresh conn=5 req=5 pid=11 gen=1 end=5xx\n");
     VIOLATED(serve_accounted, STORY_ENGINE "1 fresh conn=5 req=5 pid=11 gen=1 end=5xx\n");
+    /* Whose application is in trouble is told so by the server. */
+#define APPLICATION_FAILS                                                                          \
+    STORY_ENGINE "-1 client.population slot=6 a=fresh flags=proxied\n"                             \
+                 "0.5 director.param a=backend_trouble b=1\n"                                      \
+                 "1 fresh conn=5 req=5 slot=6 pid=11 gen=1 end=5xx\n"
+    VIOLATED(serve_accounted, APPLICATION_FAILS);
+    HOLDS(serve_accounted, APPLICATION_FAILS "1.0005 engine.response req=5 conn=5 pid=11 a=502\n");
 }
 
 static void accounted_once(void **state)
@@ -196,6 +203,15 @@ static void announced_close(void **state)
     VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") ENDED(
                                         "silent", "10ms") "2.2 watch.exit pid=12 a=SIGSEGV b=10\n");
     UNKNOWN(serve_announced_close, STORY_SERVER "1 fresh conn=1 req=1 slot=0\n");
+    /* The drain began in the middle of an answer, whose head could not tell of it any more. */
+#define LONG_ANSWER(first_byte, idle)                                                              \
+    "1 client.connect conn=7 slot=1\n1.0001 client.connected conn=7 slot=1 a=100us\n"              \
+    "1.0002 engine.accept conn=7 pid=11 slot=0 gen=1\n1.001 client.request conn=7 req=70 slot=1\n" \
+    "1.4 engine.drain pid=11\n" first_byte " client.first_byte conn=7 req=70 pid=11 slot=1\n"      \
+    "2 client.end conn=7 req=70 pid=11 slot=1 a=ok\n"                                              \
+    "3.5 client.close conn=7 req=70 slot=1 a=silent b=" idle " c=1\n"
+    UNKNOWN(serve_announced_close, STORY_ENGINE LONG_ANSWER("1.2", "1500ms"));
+    VIOLATED(serve_announced_close, STORY_ENGINE LONG_ANSWER("1.6", "1500ms"));
 }
 
 /* A connection that is idle when a drain begins cannot be told any more. */
@@ -209,7 +225,9 @@ static void announced_close_in_a_drain(void **state)
     VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("2", "900ms"));
     VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("1.51", "500ms"));
     /* It was answered while draining: that answer could have said so. */
-    VIOLATED(serve_announced_close, STORY_SERVER POOLED("1") GRACEFUL IDLE_FOR("2.6", "300ms"));
+#define ANSWERED_AT(t) t " client.first_byte conn=7 req=71 pid=11 gen=1 slot=1 a=1ms\n"
+    VIOLATED(serve_announced_close,
+             STORY_SERVER POOLED("1") GRACEFUL ANSWERED_AT("2.29") IDLE_FOR("2.6", "300ms"));
     /* It was told to go later than the reload was asked for, and idle before that. */
 #define TOLD_AT(t) "0.9 director.reload pid=10 gen=2 a=1 b=1\n" t " engine.drain pid=11\n"
     UNKNOWN(serve_announced_close,
@@ -217,7 +235,7 @@ static void announced_close_in_a_drain(void **state)
     VIOLATED(serve_announced_close,
              STORY_ENGINE POOLED("1") TOLD_AT("1.5") IDLE_FOR("2.3", "1200ms"));
     VIOLATED(serve_announced_close,
-             STORY_ENGINE POOLED("1") TOLD_AT("1.5") IDLE_FOR("2.55", "900ms"));
+             STORY_ENGINE POOLED("1") TOLD_AT("1.5") ANSWERED_AT("1.64") IDLE_FOR("2.55", "900ms"));
     /* A reload that is to be refused lets nobody drain. */
     VIOLATED(serve_announced_close,
              STORY_SERVER POOLED("1") "1.5 director.reload pid=10 gen=2 a=0 b=1\n" IDLE_FOR(

@@ -160,7 +160,7 @@ static void take_end(struct judge_context *c, const struct hist_record *r)
         judge_violate(c, r, NULL, "request %llu ended twice, or was never begun", (ull)r->req);
     else if (r->a >= HIST_OUTCOME_COUNT)
         judge_violate(c, r, NULL, "request %llu ended in an unknown way", (ull)r->req);
-    else if (end_is_failure(c->world, r))
+    else if (end_lacks_answer(c->world, r)) /* whose application fails is told so */
         take_failure(c, r);
 }
 

@@ -67,14 +67,18 @@ static bool idle_long_enough(struct judge_context *c, const struct hist_record *
     return timeout_ns == 0 || r->b + slack_ns >= timeout_ns;
 }
 
-/* Idle since before the drain: no answer could announce the close. It must have been given time to
- * make one more request all the same. */
+/* Idle since before the drain, or its last answer had begun by then: none could announce the close.
+ * It must have been given time to make one more request all the same. */
 static bool drained_while_idle(struct judge_context *c, const struct hist_record *r)
 {
     struct announced *a = c->state;
     uint32_t pid = server_of(c->world, r);
     const struct world_process *p = world_process(c->world, pid);
+    const struct world_connection *connection = world_connection(c->world, r->conn);
     uint64_t idle_ns = earlier(r->t_ns, r->b);
+    if (connection != NULL && connection->last_answer_ns != 0 &&
+        connection->last_answer_ns < idle_ns)
+        idle_ns = connection->last_answer_ns;
     const struct hist_record *start = starts_within(&a->starts, idle_ns, r->t_ns);
     /* It may have been told to go long after the reload was asked for, and by one that is undone.
      */

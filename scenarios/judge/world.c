@@ -96,6 +96,7 @@ static void take_population(struct world *w, const struct hist_record *r)
     }
     p->known = true;
     p->kind = r->a < HIST_POPULATION_COUNT ? (enum hist_population)r->a : HIST_FRESH;
+    p->proxied = r->flags & HIST_BIT(HIST_F_PROXIED);
     p->rate_milli = r->b;
     p->clients = r->c;
 }
@@ -351,6 +352,12 @@ bool world_population_counts(const struct world *w, int16_t index)
     if (index < 0 || index >= WORLD_POPULATIONS_MAX || !w->populations[index].known)
         return true;
     return w->populations[index].kind != HIST_ABUSIVE;
+}
+
+bool world_backend_fails(const struct world *w, int16_t index)
+{
+    return index >= 0 && index < WORLD_POPULATIONS_MAX && w->populations[index].proxied &&
+           world_param(w, HIST_P_BACKEND_TROUBLE, 0) != 0;
 }
 
 uint64_t world_param(const struct world *w, enum hist_param p, uint64_t otherwise)

@@ -54,6 +54,7 @@ struct world_connection {
 
 struct world_population {
     enum hist_population kind;
+    bool proxied;
     uint64_t rate_milli, clients, held; /* held: latest client.held */
     bool known;
 };
@@ -120,6 +121,8 @@ bool world_was_full(const struct world *w, uint64_t since_ns);
 /* The request a response of population `index` belongs to may be judged: not abusive, not
  * abandoned on purpose. */
 bool world_population_counts(const struct world *w, int16_t index);
+/* It is for an application behind the server, and that is in trouble. */
+bool world_backend_fails(const struct world *w, int16_t index);
 /* What may break or delay what a process serves; never a sabotage, which is what the judge is there
  * to catch. A set of these says which count. */
 enum world_cause {

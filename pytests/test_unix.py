@@ -37,6 +37,13 @@ def begin(place: Path) -> socket.socket:
     return stream
 
 
+def pending(pid: int, number: int) -> bool:
+    """Was the process sent a signal that it has not taken yet? proc(5), ShdPnd"""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd:"))
+    return bool(int(mask, 16) >> number - 1 & 1)
+
+
 def workers(server: Server) -> list[int]:
     return [pid for pid in server.pids() if pid != server.process.pid]
 
@@ -57,7 +64,7 @@ def test_who_waited_before_a_stop_is_served(server: Server, place: Path) -> None
     until(lambda: all(process(pid).state == "T" for pid in stopped), "the workers have stopped")
     waiting = [begin(place) for _ in range(count)]
     os.kill(server.process.pid, signal.SIGQUIT)
-    until(lambda: "shutting down" in server.log(), "the master has heard")
+    until(lambda: all(pending(pid, signal.SIGQUIT) for pid in stopped), "the workers are told")
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     for stream in waiting:

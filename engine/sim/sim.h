@@ -397,6 +397,8 @@ void sim_proxy_start(struct sim *s, unsigned process);
 int sim_proxy_ask(struct sim *s, struct sim_worker *w, uint32_t connection);
 /* Nobody waits for the answer any more. */
 void sim_proxy_end(struct sim *s, struct sim_worker *w, uint32_t connection);
+/* Does it wait for a backend? */
+bool sim_proxy_asks(const struct sim *s, const struct sim_worker *w, uint32_t connection);
 /* Nothing may be left of requests when all connections are gone. */
 void sim_proxy_check(struct sim *s, const struct sim_worker *w);
 /* The request that the backend's answer was for. */

@@ -167,8 +167,10 @@ static void close_client(struct sim *s, struct sim_client *c, enum hist_close ho
     r.c = c->requests;
     sim_record(s, &r);
     kernel_client_close(&s->kernel, c->connection, false);
+    /* Where a backend refuses, its clients are told at once, and would be back at once. */
+    bool waits = kind_of(s, c) == HIST_HELD || load_of(s, c)->proxied;
     if (load_of(s, c)->rate_milli == 0 && s->clients.loads[c->load].runs)
-        arrive(s, c->load, kind_of(s, c) == HIST_HELD ? held_again_ns : again_ns);
+        arrive(s, c->load, waits ? held_again_ns : again_ns);
     free_client(s, c);
 }
 

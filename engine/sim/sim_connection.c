@@ -395,6 +395,16 @@ void sim_connection_broken(struct sim *s, struct sim_worker *w, struct sim_conne
     sim_connection_happen(s, w, c, CONN_EV_ABANDONED, 0);
 }
 
+/* Whose request waits for a backend's answer, and who is gone: so is the request. */
+static bool client_has_left(struct turn *t)
+{
+    const struct sim_connection *c = t->c;
+    bool waits = is_proxied(c) &&
+                 (c->conn.state == CONN_EXECUTING || c->conn.state == CONN_WRITING) &&
+                 sim_proxy_asks(t->s, t->w, index_of(t->w, c));
+    return waits && kernel_has_ended(&t->s->kernel, t->w->process, c->fd);
+}
+
 void sim_connection_noted(struct sim *s, struct sim_worker *w, const struct kernel_note *note)
 {
     struct sim_connection *c = &w->connections[note->tag - SIM_TAG_CONNECTION];
@@ -403,7 +413,7 @@ void sim_connection_noted(struct sim *s, struct sim_worker *w, const struct kern
         return;
     if (note->item == KERNEL_READABLE) {
         if (c->reads)
-            push(&t, CONN_EV_READABLE, 0);
+            push(&t, client_has_left(&t) ? CONN_EV_RESET : CONN_EV_READABLE, 0);
     } else if (c->wake_ns == 0 || c->wake_ns > s->kernel.now_ns) {
         return; /* an earlier connection's, or an earlier request's */
     } else {

@@ -262,6 +262,8 @@ void kernel_unwatch(struct kernel *k, unsigned process, int fd);
 enum kernel_recv { RECV_DATA, RECV_EMPTY, RECV_END, RECV_RESET };
 enum kernel_recv kernel_recv(struct kernel *k, unsigned process, int fd,
                              struct kernel_segment *out);
+/* Is the client's end, or its reset, what would be received next? As a recv() that only peeks. */
+bool kernel_has_ended(const struct kernel *k, unsigned process, int fd);
 /* False: EPIPE or ECONNRESET. */
 bool kernel_send(struct kernel *k, unsigned process, int fd, const struct kernel_segment *segment);
 void kernel_shutdown_write(struct kernel *k, unsigned process, int fd);

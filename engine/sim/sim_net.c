@@ -390,6 +390,13 @@ enum kernel_recv kernel_recv(struct kernel *k, unsigned process, int fd, struct 
     return result;
 }
 
+bool kernel_has_ended(const struct kernel *k, unsigned process, int fd)
+{
+    const struct kernel_segments *in = &k->files[kernel_file_of(k, process, fd)].in;
+    return in->count > 0 &&
+           (in->at[in->first].kind == SEGMENT_FIN || in->at[in->first].kind == SEGMENT_RST);
+}
+
 bool kernel_send(struct kernel *k, unsigned process, int fd, const struct kernel_segment *segment)
 {
     unsigned file = kernel_file_of(k, process, fd);

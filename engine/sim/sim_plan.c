@@ -327,13 +327,14 @@ static void draw_mood(struct sim_plan *p, struct sim_random *r)
         add(p, at_ns + sim_random_between(r, 50, 2000) * MS, SIM_ACT_BACKEND, which, SIM_MOOD_WELL);
 }
 
-/* Fresh clients are not proxied: they see whether others suffer. The stories of limits stay as they
- * are. With nobody to accept them, all clients together must not fill the queue in the time of the
- * acts. All servers together may take their time before a client's patience ends. */
+/* Fresh clients are not proxied: they see whether others suffer. With nobody to accept them, all
+ * clients together must not fill the queue in the time of the acts. All servers together may take
+ * their time before a client's patience ends. Beside a limit of connections, of which uplinks are
+ * some, backends are well; the other stories of limits stay as they are. */
 void sim_plan_draw_backends(struct sim_plan *plan)
 {
     struct sim_random r = sim_random_stream(plan->seed, 13);
-    if (plan->theme != SIM_THEME_GENERAL)
+    if (plan->theme != SIM_THEME_GENERAL && plan->theme != SIM_THEME_CONNECTIONS)
         return;
     plan->backends = (uint32_t)sim_random_between(&r, 1, 4);
     plan->proxy_timeout_ns = sim_random_between(&r, 600, 1000) * MS; /* from part to part */
@@ -343,6 +344,8 @@ void sim_plan_draw_backends(struct sim_plan *plan)
     if (plan->load_count < SIM_LOADS_MAX)
         add_load(plan, HIST_FRESH, "proxied", (uint32_t)sim_random_between(&r, 5, 25), 0)->proxied =
             true;
+    if (plan->theme != SIM_THEME_GENERAL)
+        return;
     uint64_t moods = sim_random_below(&r, 8);
     for (uint64_t i = 0; i < moods; i++)
         draw_mood(plan, &r);

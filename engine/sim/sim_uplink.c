@@ -261,6 +261,11 @@ void sim_proxy_end(struct sim *s, struct sim_worker *w, uint32_t number)
     drop(s, w, talk);
 }
 
+bool sim_proxy_asks(const struct sim *s, const struct sim_worker *w, uint32_t number)
+{
+    return s->proxies[w->process].talks[number].uplink != 0;
+}
+
 /* Who serves nobody asks nobody: each try was given back, and only idle connections are left. */
 void sim_proxy_check(struct sim *s, const struct sim_worker *w)
 {

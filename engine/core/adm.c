@@ -76,10 +76,17 @@ static void pause_accepting(const struct step *s, enum adm_state state, enum adm
         emit(s, ADM_DO_UNWATCH)->why = (uint8_t)why;
 }
 
-/* How many connections to ask for: an eighth, enough to make a difference and not a massacre. */
+/* How many connections to ask for: an eighth, enough to make a difference and not a massacre. Those
+ * to other servers may be more than there is room for, and are opened again as soon as one was
+ * closed: fewer than they are too many would make room for nobody else, ever. */
 static void relieve(const struct step *s)
 {
-    uint32_t count = s->a->active / 8;
+    const struct adm *a = s->a;
+    uint32_t count = a->active / 8;
+    uint32_t missing = a->active >= a->limit ? a->active - a->limit + 1 : 0;
+    if (missing > a->others)
+        missing = a->others;
+    count = missing > count ? missing : count;
     emit(s, ADM_DO_RELIEVE)->value = count < 1 ? 1 : count > 32 ? 32 : count;
 }
 

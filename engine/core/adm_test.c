@@ -176,13 +176,29 @@ static void connections_to_other_servers_take_room(void **state)
     EXPECT(&r, "", EV(OTHERS), .value = 9);
     EXPECT(&r, "", EV(OTHERS), .value = 8);
     EXPECT(&r, "watch", EV(OTHERS), .value = 7);
-    EXPECT(&r, "unwatch:connections relieve:1", EV(OTHERS), .value = 100);
+    EXPECT(&r, "unwatch:connections relieve:8", EV(OTHERS), .value = 100);
     assert_int_equal(r.a.limit, 1); /* one client is always served */
     EXPECT(&r, "watch", EV(OTHERS), .value = 0);
     EXPECT(&r, "", EV(READY));
     EXPECT(&r, "unwatch:fd relieve:1", EV(NO_FD));
     EXPECT(&r, "", EV(OTHERS), .value = 1);
     EXPECT(&r, "watch", EV(OTHERS), .value = 0); /* a descriptor was freed */
+}
+
+/* One of them closed would be opened again before there is room: as many go as are too many. */
+static void what_others_take_too_much_is_asked_for_at_once(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_start(&r, &OPTIONS);
+    rig_accept(&r, 8);
+    EXPECT(&r, "unwatch:connections relieve:1", EV(OTHERS), .value = 8);
+    EXPECT(&r, "", EV(OTHERS), .value = 10);
+    r.now_ns += ADM_RELIEVE_NS;
+    EXPECT(&r, "relieve:3", EV(TIMER));
+    EXPECT(&r, "", EV(OTHERS), .value = 9);
+    EXPECT(&r, "", EV(OTHERS), .value = 8);
+    EXPECT(&r, "watch", EV(OTHERS), .value = 7);
 }
 
 static void a_shortage_is_retried_ever_more_slowly(void **state)
@@ -403,6 +419,7 @@ int main(void)
         cmocka_unit_test(waits_for_room_when_full),
         cmocka_unit_test(keeps_descriptors_for_files),
         cmocka_unit_test(connections_to_other_servers_take_room),
+        cmocka_unit_test(what_others_take_too_much_is_asked_for_at_once),
         cmocka_unit_test(a_shortage_is_retried_ever_more_slowly),
         cmocka_unit_test(a_freed_descriptor_ends_a_shortage),
         cmocka_unit_test(a_drain_ends_with_the_last_connection),

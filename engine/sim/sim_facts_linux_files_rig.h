@@ -37,6 +37,13 @@ static long linux_accept_at_limit(void)
     return accept(fd, NULL, NULL) < 0 ? errno : 0;
 }
 
+static long linux_connect_at_limit(void)
+{
+    linux_listen(4);
+    linux_exhaust();
+    return socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0;
+}
+
 static long linux_emfile_keeps_client(void)
 {
     int fd = linux_listen(1);

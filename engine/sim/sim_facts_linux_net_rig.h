@@ -409,4 +409,35 @@ static long linux_reuseport_migrates(void)
     return linux_accept_all(listeners[1]);
 }
 
+/* ---- connections that a process makes */
+
+static long linux_connect_needs_no_accept(void)
+{
+    char byte;
+    int listener = linux_listen(4), client = linux_connected();
+    if (client < 0 || send(client, "x", 1, MSG_NOSIGNAL) != 1)
+        return 0;
+    int fd = linux_accept(listener);
+    linux_await_input(fd);
+    return recv(fd, &byte, 1, 0) == 1;
+}
+
+static long linux_connector_death_ends(void)
+{
+    int listener = linux_listen(4), client = linux_connected(), fd = linux_accept(listener);
+    pid_t child = linux_child(NULL);
+    close(client);
+    kill(child, SIGKILL);
+    return linux_client_result(fd);
+}
+
+static long linux_unread_answer_resets(void)
+{
+    int listener = linux_listen(4), client = linux_connected(), fd = linux_accept(listener);
+    send(fd, "x", 1, MSG_NOSIGNAL);
+    linux_await_input(client);
+    close(client);
+    return linux_client_result(fd);
+}
+
 #endif

@@ -43,6 +43,15 @@ static long simulated_accept_at_limit(void)
     return -kernel_accept(K, p, fd);
 }
 
+static long simulated_connect_at_limit(void)
+{
+    unsigned p = rig_start();
+    kernel_listen(K, p, RIG_PORT, 4);
+    K->processes[p].fd_limit = 10;
+    rig_exhaust(p);
+    return -kernel_connect_from(K, p, RIG_PORT);
+}
+
 static long simulated_emfile_keeps_client(void)
 {
     unsigned p = rig_start(), client;

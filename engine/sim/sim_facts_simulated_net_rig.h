@@ -283,5 +283,60 @@ static long simulated_reuseport_migrates(void)
     return rig_accept_all(p, listeners[1]);
 }
 
+/* ---- connections that a process makes */
+
+/* A listener of the first process, and a connection to it of another one, accepted. */
+static unsigned rig_connected_from(unsigned server, int *uplink, int *accepted)
+{
+    int fd = kernel_listen(K, server, RIG_PORT, 4);
+    unsigned other = (unsigned)kernel_fork(K, server);
+    *uplink = kernel_connect_from(K, other, RIG_PORT);
+    rig_pass(RIG_SECOND / 10);
+    *accepted = kernel_accept(K, server, fd);
+    return other;
+}
+
+static long rig_server_result(unsigned server, int fd)
+{
+    struct kernel_segment got;
+    rig_pass(RIG_SECOND / 10);
+    enum kernel_recv result = kernel_recv(K, server, fd, &got);
+    return result == RECV_END ? 0 : result == RECV_RESET ? ECONNRESET : -1;
+}
+
+static long simulated_connect_needs_no_accept(void)
+{
+    unsigned p = rig_start();
+    struct kernel_segment got;
+    int listener = kernel_listen(K, p, RIG_PORT, 4), fd = kernel_connect_from(K, p, RIG_PORT);
+    rig_pass(RIG_SECOND / 10);
+    if (kernel_recv(K, p, fd, &got) != RECV_DATA || got.kind != SEGMENT_CONNECTED)
+        return 0;
+    kernel_uplink_send(K, p, fd, &(struct kernel_segment){.kind = SEGMENT_HEAD});
+    rig_pass(RIG_SECOND / 10);
+    fd = kernel_accept(K, p, listener);
+    return kernel_recv(K, p, fd, &got) == RECV_DATA && got.kind == SEGMENT_HEAD;
+}
+
+static long simulated_connector_death_ends(void)
+{
+    unsigned p = rig_start();
+    int uplink, fd;
+    rig_kill(rig_connected_from(p, &uplink, &fd), SIGKILL);
+    return rig_server_result(p, fd);
+}
+
+static long simulated_unread_answer_resets(void)
+{
+    unsigned p = rig_start();
+    int uplink, fd;
+    unsigned other = rig_connected_from(p, &uplink, &fd);
+    kernel_send(K, p, fd, &(struct kernel_segment){.kind = SEGMENT_ANSWER});
+    rig_pass(RIG_SECOND / 10);
+    kernel_close(K, other, uplink);
+    return rig_server_result(p, fd);
+}
+
 #undef K
+
 #endif

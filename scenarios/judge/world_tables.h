@@ -5,7 +5,8 @@
 #include "scenarios/judge/table.h"
 #include "scenarios/judge/world.h"
 
-enum { WORLD_CAUSES = 1024, WORLD_LAGS = 256 };
+/* Causes: as many as a storm of 10 kHz has in a second, and what it leads to. */
+enum { WORLD_CAUSES = 16384, WORLD_LAGS = 256 };
 
 /* A process, and which witnesses have told of its birth. */
 struct world_member {

@@ -215,6 +215,20 @@ static void causes_are_told_apart(void **state)
     assert_int_equal(world_cause(&world, 11, at(6.5), at(9), any)->t_ns, at(7));
 }
 
+/* Checkers wait a second before they judge; a storm of 10 kHz is over by then. */
+static void a_storm_makes_nobody_forget_a_cause(void **state)
+{
+    (void)state;
+    tell(STORY_SERVER "1 director.signal pid=11 a=SIGSEGV b=worker\n");
+    struct hist_record kill = {
+        .kind = HIST_STORM_SIGNAL, .pid = 12, .a = SIGKILL, .b = HIST_TO_WORKER};
+    for (unsigned i = 0; i < 10000; i++) {
+        kill.t_ns = at(1.0 + i / 10000.0);
+        world_take(&world, &kill);
+    }
+    assert_non_null(world_cause(&world, 11, at(0.9), at(1.1), WORLD_BREAKS));
+}
+
 /* A watcher that polls does not know how a worker ended. */
 static void an_unknown_end_is_a_crash_unless_asked_for(void **state)
 {
@@ -319,6 +333,7 @@ int main(void)
         TEST(memory_is_bounded),
         TEST(the_story_is_followed),
         TEST(causes_are_told_apart),
+        TEST(a_storm_makes_nobody_forget_a_cause),
         TEST(an_unknown_end_is_a_crash_unless_asked_for),
         TEST(lags_cover_the_time_before_them),
         TEST(nonsense_is_survived),

@@ -199,6 +199,8 @@ static void bad_config_and_workers(void **state)
     HOLDS(reload_bad_config, PROVEN "4.5 watch.exit pid=11 a=0 b=10\n");
     /* It had been stopped long before, and its master has lost its patience. */
     HOLDS(reload_bad_config, PROVEN ENDS("11") "0.9 director.signal pid=11 a=SIGSTOP b=worker\n");
+    HOLDS(reload_bad_config,
+          PROVEN ENDS("11") "0.9 fault.fired pid=11 a=worker.loop b=0x600000000\n");
     /* Nobody waited for the reload before, but the engine tells of it. */
     HOLDS(reload_bad_config, PROVEN ENDS("11") CONFIG("1.2", "3") ASK(
                                  "1.3", "3", "9") "1.4 engine.reloaded pid=10 gen=3 a=ok b=3\n");

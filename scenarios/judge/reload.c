@@ -304,7 +304,8 @@ static void bad_exit(struct judge_context *c, const struct hist_record *r)
     }
     bool old = p->born_ns < b->good_ns || world_told_to_go(p);
     bool tried = p->born_ns >= b->reload.t_ns; /* a worker of the refused configuration */
-    bool hung = p->stopped_ns != 0;            /* by others, perhaps long before */
+    bool hung = p->stopped_ns != 0 ||          /* by others, perhaps long before */
+                world_cause(w, r->pid, p->born_ns, r->t_ns, WORLD_SLOWS) != NULL;
     if (!exit_is_news(w, r) || old || tried || hung || p->ready_ns == 0 ||
         world_cause(w, r->pid, earlier(b->reload.t_ns, SETTLE_NS), r->t_ns, WORLD_BREAKS) != NULL)
         return;

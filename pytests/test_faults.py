@@ -94,18 +94,22 @@ def test_each_step_of_the_engine_fires(make):
     assert places["worker.boot"] in ("worker_run", "child_run_worker"), "the function it was in"
 
 
-def test_the_engine_asks_each_point_that_is_said_to_exist_in_it():
+@pytest.mark.parametrize("world, folders", [("engine", ()), ("sim", ("sim", "core"))])
+def test_each_point_is_asked_where_it_is_said_to_be(world, folders):
     """By name, wherever else it has been seen to fire: a list is not to grow faster than the code.
     """
+    def belongs(path: Path) -> bool:
+        within = set(folders) & set(path.parts) if folders else "sim" not in path.parts
+        return bool(within) and not path.stem.endswith("_test")
     code = "".join(path.read_text() for path in (ROOT / "engine").rglob("*.[ch]")
-                   if not path.stem.endswith("_test") and "sim" not in path.parts)
+                   if belongs(path))
     asked = set(re.findall(r"\bFAULT_(\w+)", code))
     words = set(re.findall(r"\w+", code.lower()))  # sabotages stand in tables by a name of theirs
 
     def is_asked(point: dict) -> bool:
         return point["point"].replace(".", "_") in asked or (
             "sabotage" in point["kinds"] and point["point"].split(".")[1] in words)
-    assert {point["point"] for point in points("engine") if not is_asked(point)} == set()
+    assert {point["point"] for point in points(world) if not is_asked(point)} == set()
 
 
 # ---- runs repeat --------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ static bool add_rules(struct sim_command *c, const char *before, const char *rul
                          before, rules);
     if ((size_t)added >= sizeof(c->rules) - len)
         return complain("the plan is too long:", rules);
-    if (fault_plan_parse(&plan, c->rules, &error))
+    if (sim_fault_plan(&plan, c->rules, &error))
         return true;
     fault_plan_error_print(text, sizeof(text), c->rules, &error);
     fprintf(stderr, "mw-sim: %s", text);

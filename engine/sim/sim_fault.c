@@ -1,10 +1,13 @@
 /* Fault points in the simulation: the same rules, the same board, decided by the same code; what a
  * firing does happens on the simulated kernel. */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "engine/sim/sim.h"
 #include "faultinject/act.h"
 #include "faultinject/plan.h"
+#include "faultinject/points.h"
 
 static void record_firing(struct sim *s, unsigned process, enum fault_point point,
                           const struct fault_decision *decision)
@@ -88,12 +91,40 @@ static void record_rule(struct sim *s, enum hist_kind kind, unsigned rule)
                                         .c = rule});
 }
 
+/* Says that a point, which is named in the text, is none of the simulation's. */
+static void never_asked(const char *text, const char *name, struct fault_plan_error *error)
+{
+    const char *at = strstr(text, name);
+    *error = (struct fault_plan_error){.line = 1, .column = 1, .len = strlen(name)};
+    for (; at != NULL && text + error->at < at; error->at++) {
+        bool ends = text[error->at] == '\n';
+        error->line += ends;
+        error->column = ends ? 1 : error->column + 1;
+    }
+    snprintf(error->what, sizeof(error->what), "the simulation never asks %s", name);
+    snprintf(error->expected, sizeof(error->expected), "a point that \"mw-fault list\" has in sim");
+}
+
+bool sim_fault_plan(struct fault_plan *plan, const char *text, struct fault_plan_error *error)
+{
+    if (!fault_plan_parse(plan, text, error))
+        return false;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct fault_point_info *info = fault_point_info(plan->rules[i].point);
+        if (!(info->where & FAULT_SIM)) {
+            never_asked(text, info->name, error);
+            return false;
+        }
+    }
+    return true;
+}
+
 int sim_fault_arm(struct sim *s, const char *text)
 {
     struct fault_plan plan;
     struct fault_plan_error error;
     int rule = -1;
-    if (!fault_plan_parse(&plan, text, &error))
+    if (!sim_fault_plan(&plan, text, &error))
         return -EINVAL;
     for (size_t i = 0; i < plan.count; i++) {
         rule = fault_board_arm_at(&s->board_file, &plan.rules[i], s->kernel.now_ns);

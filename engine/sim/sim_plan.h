@@ -220,6 +220,10 @@ void sim_plan_draw_backends(struct sim_plan *plan);
 struct sim_load *sim_plan_load(struct sim_plan *plan, enum hist_population kind);
 /* Copies what is used of it. */
 void sim_plan_copy(struct sim_plan *to, const struct sim_plan *from);
+/* As fault_plan_parse(), and refuses a point that the simulation never asks (sim_fault.c). */
+struct fault_plan;
+struct fault_plan_error;
+bool sim_fault_plan(struct fault_plan *plan, const char *text, struct fault_plan_error *error);
 /* Adds rules that are armed for the whole run; false: there is no room. */
 bool sim_plan_add_rules(struct sim_plan *plan, const char *rules);
 /* The number of a text, which is added unless it is there; -1: no room. */

@@ -357,7 +357,7 @@ static int read_text(struct reader *r, enum sim_act_kind kind, uint32_t *value)
     struct fault_plan plan;
     struct fault_plan_error error;
     r->at = text + strlen(text);
-    if (kind == SIM_ACT_ARM && !fault_plan_parse(&plan, text, &error))
+    if (kind == SIM_ACT_ARM && !sim_fault_plan(&plan, text, &error))
         return complain(r, text, "a fault rule");
     if (kind == SIM_ACT_WAIT && !sim_seen_check(r->plan, text))
         return complain(r, text, "a condition in postfix order");
@@ -464,7 +464,7 @@ static int read_rules(struct reader *r)
     char text[SIM_RULES_ROOM];
     if (read_rest(r, text, sizeof(text)) < 0)
         return -1;
-    if (!fault_plan_parse(&plan, text, &error) || !sim_plan_add_rules(r->plan, text))
+    if (!sim_fault_plan(&plan, text, &error) || !sim_plan_add_rules(r->plan, text))
         return complain(r, text, "a fault rule");
     return 0;
 }

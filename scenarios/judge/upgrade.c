@@ -184,6 +184,7 @@ struct two {
     struct upgrade u;
     uint64_t of_old, of_new; /* connections answered while there were two and neither was told */
     uint64_t all_old, all_new;
+    uint64_t ready_ns; /* the old master heard that the new one is ready; the director does later */
 };
 
 /* Workers of one master: of all that were there, those that nobody hindered. */
@@ -191,6 +192,7 @@ struct side {
     const struct world *w;
     uint32_t master;
     uint64_t from_ns, to_ns;
+    uint64_t ready_ns; /* who was told to go before that need not answer */
     uint64_t all, free;
 };
 
@@ -202,7 +204,7 @@ static bool side_one(const struct world_process *p, void *arg)
         (p->exit_ns != 0 && p->exit_ns < s->from_ns))
         return true;
     bool told_before =
-        world_told_to_go(p) && (p->told_ns != 0 ? p->told_ns : p->drain_ns) < s->from_ns;
+        world_told_to_go(p) && (p->told_ns != 0 ? p->told_ns : p->drain_ns) < s->ready_ns;
     bool starts = traced(s->w) && (p->ready_ns == 0 || p->ready_ns > s->from_ns);
     bool hindered = p->stopped_ns != 0 || world_cause(s->w, p->pid, earlier(s->from_ns, TAIL_NS),
                                                       s->to_ns, HINDERS) != NULL;
@@ -216,6 +218,7 @@ static bool two_should_have_answered(const struct judge_context *c, uint32_t mas
 {
     const struct two *t = c->state;
     struct side s = {.w = c->world, .master = master, .from_ns = t->u.seen.t_ns, .to_ns = to_ns};
+    s.ready_ns = t->ready_ns != 0 && t->ready_ns < s.from_ns ? t->ready_ns : s.from_ns;
     world_processes(c->world, side_one, &s);
     uint64_t all = t->of_old + t->of_new;
     return s.all > 0 && all >= ANSWERS_MIN && all * s.free / s.all >= SHARE_MIN;
@@ -270,6 +273,8 @@ static void two_observe(struct judge_context *c, const struct hist_record *r)
         two_answer(t, c->world, r);
         return;
     }
+    if (r->kind == HIST_ENGINE_UPGRADE && r->a == HIST_UPGRADE_READY)
+        t->ready_ns = r->t_ns;
     bool parts = t->u.stage == UPGRADE_TWO && r->kind == HIST_DIRECTOR_SIGNAL;
     if (upgrade_take(&t->u, r) == UPGRADE_TWO && t->u.stage != UPGRADE_TWO && parts)
         two_judge(c, r);
@@ -286,7 +291,8 @@ static void two_finish(struct judge_context *c)
         (ull)t->u.ready, (ull)t->all_old, (ull)t->all_new);
 }
 
-static const unsigned two_kinds[] = {UPGRADE_KINDS, HIST_CLIENT_FIRST_BYTE, HIST_NONE};
+static const unsigned two_kinds[] = {UPGRADE_KINDS, HIST_CLIENT_FIRST_BYTE, HIST_ENGINE_UPGRADE,
+                                     HIST_NONE};
 const struct checker judge_upgrade_two_masters = {.kinds = two_kinds,
                                                   .state_size = sizeof(struct two),
                                                   .observe = two_observe,

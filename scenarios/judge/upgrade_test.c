@@ -70,6 +70,11 @@ static void two_masters_blame_a_silent_side_and_wrong_files(void **state)
     VIOLATED(upgrade_two_masters,
              STORY_ENGINE ASKS("1") NEW SEEN("2", "ready", "20")
                  GONE SERVES("2.1", "21", "100", "70") SIGNAL("3", "SIGWINCH", "10") ENDS("9"));
+    /* so soon that the director hears of the new one later */
+    VIOLATED(upgrade_two_masters, STORY_ENGINE ASKS("1") NEW
+             "1.95 engine.upgrade pid=10 a=ready b=20\n"
+             "1.96 engine.drain pid=11\n1.96 engine.drain pid=12\n" SEEN("2", "ready", "20")
+                 SERVES("2.1", "21", "100", "70") SIGNAL("3", "SIGWINCH", "10") ENDS("9"));
     /* too few answers to say that somebody gave none */
     UNKNOWN(upgrade_two_masters,
             STORY_ENGINE ASKS("1") NEW FILES("1.9", "20", "10") SEEN("2", "ready", "20")

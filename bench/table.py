@@ -4,6 +4,7 @@ import html
 import statistics
 
 CPU = "cpu_us_per_request"
+LABELS = {"requests_per_s": "requests/s", CPU: "CPU us"}  # the others are short enough
 
 
 def figure(values):
@@ -35,7 +36,7 @@ def show(results, names):
             spread = ""
             if own and own["median"]:
                 spread = f"{(own['max'] - own['min']) / own['median']:8.0%}"
-            print(f"{row:17}{measure[:11]:12}" + "".join(cells) + spread)
+            print(f"{row:17}{LABELS.get(measure, measure):12}" + "".join(cells) + spread)
     print("behind each figure: the engine's figure divided by it; CPU in microseconds per request")
 
 

@@ -307,12 +307,10 @@ static void coalescing_observe(struct judge_context *c, const struct hist_record
     const struct world_process *p = world_process(c->world, r->pid);
     if (r->kind == HIST_WATCH_TREE)
         coalescing_overdue(c, r);
-    else if (!p || !p->is_worker || p->is_master)
-        return;
-    else if (r->kind == HIST_WATCH_EXIT)
+    else if (r->kind != HIST_WATCH_EXIT)
+        coalescing_reaped(c, r); /* whatever it has turned out to be meanwhile */
+    else if (p && p->is_worker && !p->is_master)
         coalescing_exit(c->state, r);
-    else
-        coalescing_reaped(c, r);
 }
 
 static void coalescing_finish(struct judge_context *c)

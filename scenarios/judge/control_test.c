@@ -183,6 +183,11 @@ static void coalescing_takes_the_master_for_its_word(void **state)
           "1 engine.worker_exit pid=11 gen=1 a=9\n1 engine.worker_exit pid=12 gen=1 a=9\n"
           "1.002 watch.exit pid=11 a=9 b=10\n1.002 watch.exit pid=12 a=9 b=10\n"
           "1.01 watch.reaped pid=11\n1.01 watch.reaped pid=12\n" TREE("0", "300"));
+    /* one that ended before its master said that it was to be another master */
+    HOLDS(control_coalescing, STORY_ENGINE ZOMBIES
+          "0.9 watch.fork pid=13 a=10\n0.999 watch.exit pid=13 a=127 b=10\n"
+          "0.9991 engine.upgrade pid=10 gen=1 a=started b=13\n1 watch.reaped pid=13\n"
+          "1 watch.exit pid=11 a=9 b=10\n1.01 watch.reaped pid=11\n" TREE("0", "300"));
 }
 
 static void coalescing_is_about_exits_at_the_same_time(void **state)

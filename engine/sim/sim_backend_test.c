@@ -1,36 +1,13 @@
 /* Backends of proxied requests: whose answers clients get, what they get when there is none, and
  * that nobody else notices. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "engine/sim/sim.h"
 #include "engine/sim/sim_schedule.h"
-
-static struct sim *world;
-static struct sim_plan plan;
-static const struct sim_outputs no_outputs = {.history_path = NULL};
-
-static int setup(void **state)
-{
-    (void)state;
-    world = sim_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    sim_free(world);
-    return 0;
-}
+#include "engine/sim/world_fixture.h"
 
 static int read_plan(const char *text, char *complaint)
 {

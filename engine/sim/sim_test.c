@@ -1,33 +1,9 @@
 /* The whole simulated world: it repeats itself, a healthy server keeps its promises, and what
  * breaks them on purpose is seen by the guarantee that should. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "engine/sim/sim_run.h"
-
-static struct sim *world;
-static struct sim_plan plan;
-static const struct sim_outputs no_outputs = {.history_path = NULL};
-
-static int setup(void **state)
-{
-    (void)state;
-    world = sim_new();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    sim_free(world);
-    return 0;
-}
+#include "engine/sim/world_fixture.h"
 
 static void run_seed(uint64_t seed, const char *rules, struct sim_result *result)
 {

@@ -48,15 +48,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("target", metavar="TARGET", nargs="+",
                      help="engine, nginx, simulator, ... or your ./server.toml; several are "
                      "shown side by side")
-    one.add_argument("--tier", choices=("quick", "full"), default="quick")
-    one.add_argument("--story", action="append", default=[], metavar="NAME",
-                     help="only this story, by name or file; may be repeated")
-    one.add_argument("--family", metavar="F", help="only stories of this family")
-    one.add_argument("--strict", action="store_true",
-                     help="findings (failures where nothing was promised) fail too")
-    one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
+    add_stories(one)
     one.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML")
-    one.add_argument("--keep", action="store_true", help="keep the runs of stories that hold too")
     one.add_argument("--over", choices=OVER, default="plain",
                      help="what all clients speak through (default plain)")
     add_common(one)
@@ -76,14 +69,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def add_variants(commands) -> None:
-    one = commands.add_parser("variants", help="the stories over plain TCP, TLS and unix sockets",
-                              description="Stages the stories with clients that speak through "
-                              "each of these, on the engine and on the engine as a proxy.")
-    one.add_argument("--target", action="append", default=[], metavar="TARGET",
-                     help=f"may be repeated (default {' and '.join(TARGETS)})")
-    one.add_argument("--over", action="append", default=[], choices=OVER,
-                     help="may be repeated (default all)")
+def add_stories(one: argparse.ArgumentParser) -> None:
+    """Which stories are staged, and what is made of them."""
     one.add_argument("--tier", choices=("quick", "full"), default="quick")
     one.add_argument("--story", action="append", default=[], metavar="NAME",
                      help="only this story, by name or file; may be repeated")
@@ -92,6 +79,17 @@ def add_variants(commands) -> None:
                      help="findings (failures where nothing was promised) fail too")
     one.add_argument("--json", metavar="FILE", help="write the verdicts as JSON")
     one.add_argument("--keep", action="store_true", help="keep the runs of stories that hold too")
+
+
+def add_variants(commands) -> None:
+    one = commands.add_parser("variants", help="the stories over plain TCP, TLS and unix sockets",
+                              description="Stages the stories with clients that speak through "
+                              "each of these, on the engine and on the engine as a proxy.")
+    one.add_argument("--target", action="append", default=[], metavar="TARGET",
+                     help=f"may be repeated (default {' and '.join(TARGETS)})")
+    one.add_argument("--over", action="append", default=[], choices=OVER,
+                     help="may be repeated (default all)")
+    add_stories(one)
     add_common(one)
     one.set_defaults(run=variants)
 

@@ -1,32 +1,11 @@
 /* Remembers why workers may end (causes.h). */
 #include "scenarios/judge/causes.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "scenarios/history/words.h"
-
-/* Signals that a server gives a meaning of its own, or that harm nobody. */
-static bool signal_ends(uint64_t number)
-{
-    switch (number) {
-    case 0:
-    case SIGHUP:
-    case SIGQUIT:
-    case SIGUSR1:
-    case SIGUSR2:
-    case SIGWINCH:
-    case SIGTTIN:
-    case SIGTTOU:
-    case SIGCHLD:
-    case SIGCONT:
-        return false;
-    default:
-        return true; /* also STOP: a watchdog ends who is stopped */
-    }
-}
 
 static bool fault_ends(const struct hist_record *r)
 {

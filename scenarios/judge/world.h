@@ -130,6 +130,9 @@ enum world_cause {
     WORLD_SLOWS = 2,  /* from outside: SIGSTOP, a fault that delays or stalls */
     WORLD_EXITS = 4   /* its own: it crashed, or its watchdog aborted it */
 };
+/* May who gets this signal end of it? Not of those that a server gives a meaning of its own, or
+ * that harm nobody. */
+bool signal_ends(uint64_t number);
 /* The latest cause in [from_ns, to_ns] that concerns process `pid` (0: any). NULL: there is none.
  * O(causes since from_ns). */
 const struct hist_record *world_cause(const struct world *w, uint32_t pid, uint64_t from_ns,

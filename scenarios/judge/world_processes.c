@@ -301,9 +301,9 @@ void world_take_process(struct world *w, const struct hist_record *r)
 
 /* ---- causes --------------------------------------------------------------------------------- */
 
-static unsigned signal_effect(const struct hist_record *r)
+bool signal_ends(uint64_t number)
 {
-    switch (r->a) {
+    switch (number) {
     case 0:
     case SIGHUP:
     case SIGQUIT:
@@ -313,14 +313,18 @@ static unsigned signal_effect(const struct hist_record *r)
     case SIGTTIN:
     case SIGTTOU:
     case SIGCHLD:
-        return NO_EFFECT;
-    case SIGSTOP:
-    case SIGTSTP:
     case SIGCONT:
-        return WORLD_SLOWS;
+        return false;
     default:
-        return WORLD_BREAKS;
+        return true; /* also STOP: a watchdog ends who is stopped */
     }
+}
+
+static unsigned signal_effect(const struct hist_record *r)
+{
+    if (r->a == SIGSTOP || r->a == SIGTSTP || r->a == SIGCONT)
+        return WORLD_SLOWS;
+    return signal_ends(r->a) ? WORLD_BREAKS : NO_EFFECT;
 }
 
 static unsigned fault_effect(const struct hist_record *r)
